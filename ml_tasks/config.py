@@ -1,0 +1,257 @@
+"""config.yaml as typed, frozen settings: read once, every refusal names the key and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ml_tasks.errors import ConfigError
+from ml_tasks.storage import write_bytes
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Block = Literal["conv2", "conv3", "conv4", "conv5"]
+
+
+class Section(BaseModel):
+    """A part of config.yaml: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PathsConfig(Section):
+    """Folders; absolute once loaded."""
+
+    raw: Path = Path("data/raw")
+    cleaned: Path = Path("data/cleaned")
+    runs: Path = Path("runs")
+    releases: Path = Path("releases")
+    model: Path = Path("model")
+    logs: Path = Path("logs")
+
+
+class DataConfig(Section):
+    """What the raw data must be like."""
+
+    positive: str = Field("Positive", min_length=1)
+    class_meaning: dict[str, str] = Field(default_factory=dict)
+    patient_pattern: str | None = None
+    min_patients_per_class: int = Field(10, ge=3)
+    max_quarantine_share: float = Field(0.05, ge=0, lt=1)
+    min_side: int = Field(128, ge=16, le=4096)
+    max_megapixels: float = Field(100, gt=0, le=1000)
+    min_contrast: float = Field(2.0, ge=0, le=100)
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from error
+        if groups != 1:
+            raise ValueError(f"must have exactly one group, e.g. '^(P\\d+)_'; it has {groups}")
+        return pattern
+
+
+class SplitConfig(Section):
+    """Shares of the patients and the balancing of the training split."""
+
+    validation: Share = 0.15
+    test: Share = 0.15
+    key: str = Field("mammography", min_length=1)
+    balance: Literal["oversample", "undersample", "none"] = "oversample"
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> SplitConfig:
+        if self.validation + self.test > 0.8:
+            raise ValueError("validation + test must leave at least 0.2 for training")
+        return self
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    input_shape: tuple[Literal[128], Literal[128], Literal[3]] = (128, 128, 3)
+    weights: str = Field("imagenet", min_length=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _null_is_none(cls, weights: Any) -> Any:
+        return "none" if weights is None else weights
+
+
+class UnfreezingStep(Section):
+    """Which dense blocks learn, for which share of the epochs, how fast."""
+
+    blocks: tuple[Block, ...] = ()
+    share: float = Field(gt=0, le=1)
+    learning_rate: float = Field(gt=0, le=1)
+
+
+class AugmentationConfig(Section):
+    """Random changes of the training images."""
+
+    rotation_degrees: float = Field(15, ge=0, le=180)
+    horizontal_flip: bool = True
+    vertical_flip: bool = True
+
+
+class TrainingConfig(Section):
+    """How the network learns."""
+
+    batch_size: int = Field(32, ge=2, le=4096)
+    epochs: int = Field(30, ge=1, le=1000)
+    seed: int = Field(1, ge=0)
+    early_stopping_patience: int = Field(6, ge=1)
+    reduce_lr_patience: int = Field(3, ge=1)
+    reduce_lr_factor: float = Field(0.3, gt=0, lt=1)
+    from_scratch_learning_rate: float = Field(1e-3, gt=0, le=1)
+    unfreezing: tuple[UnfreezingStep, ...] = Field(
+        (
+            UnfreezingStep(blocks=(), share=0.4, learning_rate=1e-3),
+            UnfreezingStep(blocks=("conv5",), share=0.3, learning_rate=1e-4),
+            UnfreezingStep(blocks=("conv4", "conv5"), share=0.3, learning_rate=1e-5),
+        ),
+        min_length=1,
+    )
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+
+class GatePolicy(Section):
+    """The least a model must reach on the test split."""
+
+    min_accuracy: float = Field(0.80, ge=0, le=1)
+    min_auc: float = Field(0.80, ge=0, le=1)
+    min_sensitivity: float = Field(0.75, ge=0, le=1)
+
+
+class ReleaseConfig(Section):
+    """The image and where it goes."""
+
+    image: str = Field("mammography-inference", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
+    registry: str = Field("localhost:5000", pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?(/[a-z0-9._/-]+)?$")
+    push: bool = True
+    push_attempts: int = Field(4, ge=1, le=20)
+    smoke_images: int = Field(16, ge=1, le=1000)
+    smoke_ready_seconds: float = Field(60, gt=0, le=600)
+
+
+class Config(Section):
+    """The whole of config.yaml."""
+
+    paths: PathsConfig = PathsConfig()
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    gate: GatePolicy = GatePolicy()
+    release: ReleaseConfig = ReleaseConfig()
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Reads config.yaml, sets `overrides` ("model.weights" -> value) and makes paths absolute.
+
+    Raises:
+        ConfigError: missing file, bad YAML, unknown key or bad value; each is named.
+    """
+    path = path.absolute()
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; name your configuration file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold sections such as `model:`, not {content!r}")
+    for key, value in (overrides or {}).items():
+        _set(content, key, value)
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, str(path.name))) from error
+    return _anchored(config, path.parent)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """`--set key=value` words as {key: value}, the value read as YAML.
+
+    Raises:
+        ConfigError: a word without `=`, or whose value is no YAML.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, found, value = setting.partition("=")
+        if not found or not key:
+            raise ConfigError(f"--set {setting!r}: write it as section.key=value")
+        try:
+            parsed[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting!r}: the value is no valid YAML") from error
+    return parsed
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes the settings as YAML, so that a run keeps those it began with."""
+    write_bytes(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+
+
+def _set(content: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, key = dotted.split(".")
+    place: Any = content
+    for section in sections:
+        if place.get(section) is None:
+            place[section] = {}
+        place = place[section]
+        if not isinstance(place, dict):
+            raise ConfigError(f"{dotted}: {section} holds a value, not settings of its own")
+    place[key] = value
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    paths = {name: folder / value.expanduser() for name, value in config.paths}
+    model = config.model
+    if model.weights not in ("imagenet", "none"):
+        weights = folder / Path(model.weights).expanduser()
+        if not weights.is_file():
+            raise ConfigError(
+                f"model.weights: {model.weights!r} is neither a file (looked for {weights}) nor "
+                "one of the words `imagenet` and `none`"
+            )
+        model = model.model_copy(update={"weights": str(weights)})
+    return config.model_copy(
+        update={"paths": config.paths.model_copy(update=paths), "model": model}
+    )
+
+
+def _explain(error: ValidationError, file: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = _allowed(problem["loc"][:-1])
+            close = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
+            hint = f"did you mean `{close[0]}`? " if close else ""
+            lines.append(f"{key} is not a setting; {hint}Allowed here: {', '.join(allowed)}")
+        else:
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{key or 'the file'}: {reason} (it is {problem['input']!r})")
+    return f"{file}: " + "\n".join(lines)
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        if isinstance(part, str) and part in section.model_fields:
+            section = section.model_fields[part].annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            section = UnfreezingStep
+    return list(section.model_fields)

@@ -1,0 +1,1 @@
+"""What data there is: scanning, manifest, patients, splits, importing, sample data."""

@@ -1,0 +1,79 @@
+"""The manifest: one row for each file of the raw folder, the snapshot that a run works on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ml_tasks.records import Record, Split
+from ml_tasks.storage import write_bytes
+
+Row = TypeVar("Row", bound=Record)
+
+
+class ManifestRow(Record):
+    """One raw file; figures are empty where it could not be read."""
+
+    path: str  # below the raw folder, with forward slashes
+    label: str  # the class folder
+    patient: str
+    bytes: int
+    sha256: str = ""  # of the file
+    status: str = "ok"  # or "quarantined"
+    reason: str = ""
+    format: str = ""
+    width: int | None = None
+    height: int | None = None
+    mode: str = ""
+    bit_depth: int | None = None
+    pixel_sha256: str = ""  # of the decoded grey pixels
+    brightness: float | None = None  # mean grey level, 0-255
+    contrast: float | None = None  # standard deviation of the grey levels
+
+    @property
+    def usable(self) -> bool:
+        return self.status == "ok"
+
+
+class IndexRow(Record):
+    """One cleaned picture; `copies` is how often an epoch of training shows it."""
+
+    file: str  # below the cleaned folder
+    raw: str  # below the raw folder
+    label: str
+    patient: str
+    split: Split
+    raw_sha256: str
+    copies: int = 1
+
+
+def write_rows(path: Path, rows: Sequence[Record], kind: type[Record]) -> str:
+    """Writes records as CSV and gives the file's hex SHA-256."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(kind.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump(mode="json") for row in rows)
+    data = text.getvalue().encode()
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Reads records back from CSV; an empty field takes the record's default."""
+    with path.open(newline="") as stream:
+        return [
+            kind.model_validate({key: value for key, value in row.items() if value != ""})
+            for row in csv.DictReader(stream)
+        ]
+
+
+def class_counts(rows: Iterable[ManifestRow | IndexRow]) -> dict[str, int]:
+    """How many rows each class has, by class name."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.label] = counts.get(row.label, 0) + 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,65 @@
+"""Every error this package raises on purpose: what is wrong, the value, and what to do about it."""
+
+from __future__ import annotations
+
+
+class MammoError(Exception):
+    """Base of all expected errors; its text is written for the person who runs the pipeline."""
+
+    exit_status = 1
+
+
+class ConfigError(MammoError):
+    """A setting is unknown or out of its bounds."""
+
+    exit_status = 2
+
+
+class DataError(MammoError):
+    """The raw data cannot be used as they are."""
+
+
+class ImageRejected(MammoError):
+    """One file is not a usable image; `code` is stable, the text is for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class StageOrderError(MammoError):
+    """A stage was started before the one it builds on, or after that one was run anew."""
+
+
+class TrainingError(MammoError):
+    """The network could not be built or trained."""
+
+
+class MetricError(MammoError):
+    """A metric that the gate needs is missing or is no number: nothing may be shipped."""
+
+
+class StorageError(MammoError):
+    """A file could not be written in full; what stood there before is untouched."""
+
+
+class ReleaseError(MammoError):
+    """A release is incomplete, altered, or answers otherwise than it was judged."""
+
+
+class EngineUnavailable(MammoError):
+    """No Docker engine answers."""
+
+
+class PushError(MammoError):
+    """The registry did not take the image; `production` has not moved."""
+
+
+class StackError(MammoError):
+    """The local stack (engine, registry, Airflow, TensorBoard) could not be started."""
+
+
+class GateRefused(MammoError):
+    """The gate's verdict is FAIL: a normal outcome, told apart by its exit status."""
+
+    exit_status = 3

@@ -1,0 +1,205 @@
+"""The frozen records that stages leave in a run's directory and hand on by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Split(StrEnum):
+    """The three parts of the data; a patient is in one of them for good."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Verdict(StrEnum):
+    """What the gate says of a model."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+
+
+class Record(BaseModel):
+    """A frozen record that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StageRecord(Record):
+    """What a completed stage says of itself; `inputs` holds the hashes of the records it used."""
+
+    stage: ClassVar[str]
+    run_id: str
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+    def summary(self) -> str:
+        """One line for the log and for people."""
+        raise NotImplementedError  # pragma: no cover - every stage has its own
+
+
+class ValidationRecord(StageRecord):
+    """The run's snapshot: which files exist, by the hash of their manifest."""
+
+    stage: ClassVar[str] = "validate_data"
+    started_at: str
+    raw: str
+    manifest_sha256: str
+    images: int
+    quarantined: int
+    classes: dict[str, int]
+    patients: int
+    passed: bool
+    failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.classes.items())
+        return (
+            f"data {'valid' if self.passed else 'NOT valid'}: {self.images} images ({counts}) of "
+            f"{self.patients} patients, {self.quarantined} set aside"
+        )
+
+
+class PreprocessRecord(StageRecord):
+    """The cleaned set: which image went to which split, and how many times it is trained on."""
+
+    stage: ClassVar[str] = "preprocess"
+    raw: str
+    started_at: str
+    manifest_sha256: str
+    index_sha256: str
+    spec_sha256: str
+    classes: tuple[str, str]
+    positive: str
+    counts: dict[Split, dict[str, int]]
+    patients: dict[Split, int]
+    trained_on: dict[str, int]
+    quarantined: int = 0
+
+    def summary(self) -> str:
+        splits = ", ".join(
+            f"{split.value} {sum(by_class.values())}" for split, by_class in self.counts.items()
+        )
+        used = ", ".join(f"{count} {name}" for name, count in self.trained_on.items())
+        return f"cleaned to 128x128: {splits} images; an epoch of training shows {used}"
+
+
+class TrainRecord(StageRecord):
+    """The trained network and how it came about."""
+
+    stage: ClassVar[str] = "train"
+    model_sha256: str
+    weights: str
+    device: str
+    epochs: int
+    best_epoch: int
+    val_loss: float
+    val_auc: float
+    seconds: float
+
+    def summary(self) -> str:
+        return (
+            f"trained {self.epochs} epochs in {self.seconds:.0f} s on {self.device}; kept epoch "
+            f"{self.best_epoch} (validation loss {self.val_loss:.4f}, AUC {self.val_auc:.4f})"
+        )
+
+
+class EvaluationRecord(StageRecord):
+    """The figures of the model that would ship, from its ONNX file."""
+
+    stage: ClassVar[str] = "evaluate"
+    onnx_sha256: str
+    metrics_sha256: str
+    predictions_sha256: str
+    threshold: float
+    onnx_difference: float
+    headline: dict[str, float]
+
+    def summary(self) -> str:
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in self.headline.items())
+        return f"test split: {figures} at threshold {self.threshold:.4f}"
+
+
+class RuleResult(Record):
+    """One rule of the gate and its plain sentence."""
+
+    rule: str
+    value: float
+    bound: float
+    passed: bool
+    sentence: str
+
+
+class Decision(StageRecord):
+    """The gate's verdict with its reasons."""
+
+    stage: ClassVar[str] = "gate"
+    verdict: Verdict
+    rules: tuple[RuleResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+    def summary(self) -> str:
+        shown = self.rules if self.passed else [rule for rule in self.rules if not rule.passed]
+        verb = "PASSED" if self.passed else "FAILED"
+        return f"{verb} the gate: " + "; ".join(rule.sentence for rule in shown)
+
+
+class ImageRecord(StageRecord):
+    """The built image and the release inside it."""
+
+    stage: ClassVar[str] = "build_image"
+    version: str
+    bundle: str
+    sums_sha256: str
+    image: str
+    image_id: str
+    serving_base: str
+    size_bytes: int
+
+    def summary(self) -> str:
+        return f"built {self.image} ({self.image_id[:19]}, {self.size_bytes / 1e6:.0f} MB)"
+
+
+class SmokeRecord(StageRecord):
+    """What the very image answered when it was run."""
+
+    stage: ClassVar[str] = "smoke_test"
+    image_id: str
+    ready_seconds: float
+    images: int
+    largest_difference: float
+    tolerance: float
+    refusals: dict[str, int]
+
+    def summary(self) -> str:
+        return (
+            f"the image was ready in {self.ready_seconds:.1f} s and answered {self.images} test "
+            f"images as evaluated (largest difference {self.largest_difference:.1e})"
+        )
+
+
+class ReleaseRecord(StageRecord):
+    """The image as the registry holds it."""
+
+    stage: ClassVar[str] = "push_model"
+    version: str
+    reference: str
+    digest: str
+    image_id: str
+    bytes_pushed: int
+    bytes_skipped: int
+    production_before: str | None
+    production: str
+
+    def summary(self) -> str:
+        return (
+            f"shipped {self.reference}@{self.digest[:19]}: {self.bytes_pushed:,} bytes pushed, "
+            f"{self.bytes_skipped:,} already there; production points to it"
+        )

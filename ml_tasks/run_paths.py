@@ -1,0 +1,102 @@
+"""Where each stage of one run reads and writes: every path of a run is made here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ml_tasks.errors import StageOrderError
+from ml_tasks.records import StageRecord
+from ml_tasks.storage import replaced_directory, sha256_file, write_bytes
+
+RECORD = "record.json"
+R = TypeVar("R", bound=StageRecord)
+
+
+def folder_name(run_id: str) -> str:
+    """A run id as a folder name; ids that had to be altered keep apart by a hash."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", run_id).lstrip(".") or "run"
+    if safe == run_id:
+        return safe
+    return f"{safe}-{hashlib.sha256(run_id.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The directory of one run; `cleaned` and `log_root` move two of its folders elsewhere."""
+
+    runs: Path
+    run_id: str
+    cleaned: Path | None = None
+    log_root: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        return self.runs / folder_name(self.run_id)
+
+    @property
+    def config(self) -> Path:
+        """The run's own copy of the configuration, as it stood when the run began."""
+        return self.root / "config.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's event files, written live while training runs."""
+        if self.log_root is not None:
+            return self.log_root / folder_name(self.run_id)
+        return self.root / "logs"
+
+    def stage(self, stage: str) -> Path:
+        """The directory that `stage` leaves behind; it exists only once the stage is complete."""
+        if stage == "preprocess" and self.cleaned is not None:
+            return self.cleaned
+        return self.root / stage
+
+    def writing(self, stage: str) -> AbstractContextManager[Path]:
+        """A transaction: the yielded directory takes the stage's place when the block ends well."""
+        return replaced_directory(self.stage(stage), owned=lambda path: (path / RECORD).exists())
+
+    def seal(self, work: Path, record: StageRecord) -> None:
+        """Writes the stage's record into its directory: the last file of a stage."""
+        write_bytes(work / RECORD, record.model_dump_json(indent=2).encode())
+
+    def has(self, record: type[StageRecord]) -> bool:
+        """Whether the stage of this record type is complete."""
+        return (self.stage(record.stage) / RECORD).exists()
+
+    def load(self, record: type[R]) -> R:
+        """The record that a completed stage left.
+
+        Raises:
+            StageOrderError: the stage has not been completed in this run.
+        """
+        path = self.stage(record.stage) / RECORD
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            raise StageOrderError(
+                f"{record.stage} is not complete for run {self.run_id!r} ({path} is missing); "
+                f"run {record.stage} first"
+            ) from None
+        return record.model_validate_json(text)
+
+    def mark(self, record: type[StageRecord]) -> dict[str, str]:
+        """What a later stage notes about the one it builds on: {stage: hash of its record}."""
+        self.load(record)
+        return {record.stage: sha256_file(self.stage(record.stage) / RECORD)}
+
+    def check_built_on(self, later: StageRecord, earlier: type[StageRecord]) -> None:
+        """Refuses results that were made from another attempt of the stage before.
+
+        Raises:
+            StageOrderError: the earlier stage was run anew since.
+        """
+        if self.mark(earlier)[earlier.stage] != later.inputs.get(earlier.stage):
+            raise StageOrderError(
+                f"{later.stage} of run {self.run_id!r} was made from an earlier attempt of "
+                f"{earlier.stage}; run {later.stage} and what follows it again"
+            )

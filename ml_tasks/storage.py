@@ -1,0 +1,136 @@
+"""Writing so that nothing half-written is ever read: temporary sibling, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ml_tasks.errors import StorageError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in chunks of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces `path` by `data` in one step.
+
+    Raises:
+        StorageError: no space left or not writable; the old file stands unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid4().hex[:8]}.tmp"
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replaces `path` by `content` as indented JSON with sorted keys; NaN is refused."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+@contextmanager
+def replaced_directory(
+    path: Path, owned: Callable[[Path], bool] = lambda _: True
+) -> Iterator[Path]:
+    """Yields an empty sibling directory that takes the place of `path` once the block ends well.
+
+    `owned` says whether a directory that already stands at `path` may be replaced: a folder that
+    this package did not write is never removed.
+
+    Raises:
+        StorageError: no space left, or `path` holds something else; what stood there is unchanged.
+    """
+    path = Path(os.path.abspath(path))
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or owned(path))):
+        raise StorageError(
+            f"{path} holds files that were not written by this stage; "
+            "name another output folder, or move it away"
+        )
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        work = path.parent / f".{path.name}.{uuid4().hex[:8]}.tmp"
+        work.mkdir()
+        try:
+            yield work
+            fsync_tree(work)
+            put_in_place(work, path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def put_in_place(work: Path, path: Path) -> None:
+    """Renames `work` to `path`; a directory that stood there is removed afterwards."""
+    old = path.parent / f".{path.name}.{uuid4().hex[:8]}.old"
+    if path.exists():
+        path.rename(old)
+    work.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what a killed writer of `path` left; brings back the old directory if it must."""
+    olds = sorted(path.parent.glob(f".{path.name}.????????.old"))
+    if olds and not path.exists():
+        olds.pop().rename(path)
+    for stale in [*olds, *path.parent.glob(f".{path.name}.????????.tmp")]:
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
+
+
+def fsync_tree(root: Path) -> None:
+    """Flushes every file and directory below `root` to the disk."""
+    for folder, _, names in os.walk(root):
+        for entry in [*(os.path.join(folder, name) for name in names), folder]:
+            if os.path.islink(entry):
+                continue
+            handle = os.open(entry, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns "no space left" and "permission denied" below the block into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageError(
+                f"no space left while writing {path} ({error.strerror}); nothing was replaced. "
+                "Free some space on that disk and run the stage again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS):
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror}); "
+                "give this user the right to write there, or name another folder"
+            ) from error
+        raise
