@@ -1,0 +1,29 @@
+# The front door: each line calls the real tool.
+.PHONY: demo stop setup test test-full lint lock bench
+
+demo: setup       ## the whole pipeline on this machine, from data to an answering image
+	@.venv/bin/mammo demo $(if $(DATA),--data "$(DATA)")
+
+stop:             ## ends everything that `make demo` started
+	@if [ -x .venv/bin/mammo ]; then .venv/bin/mammo stop; else echo "nothing was started here"; fi
+
+setup:            ## the environment .venv from the locks
+	@./setup_ml.sh
+
+test: setup lint  ## what CI runs
+	.venv/bin/python -m pytest -m "not full" $(ARGS)
+
+test-full: setup lint  ## everything, the slowest tests too
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock:             ## compiles requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
+	requirements/lock.sh $(UPGRADE)
+
+bench: setup
+	.venv/bin/python -m benchmarks $(ARGS)
