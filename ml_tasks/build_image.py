@@ -1,0 +1,159 @@
+"""Stage build_image: seals the judged model into a release and builds its image, offline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+
+import ml_tasks
+from ml_tasks.config import Config
+from ml_tasks.errors import GateRefused, ReleaseError
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.records import (
+    Decision,
+    EvaluationRecord,
+    ImageRecord,
+    PreprocessRecord,
+    TrainRecord,
+)
+from ml_tasks.release.bundle import seal, sums_sha256, version_of
+from ml_tasks.release.image import build_release_image
+from ml_tasks.release.model_card import model_card
+from ml_tasks.release.serving_base import serving_base_reference
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import sha256_file
+
+log = logging.getLogger(__name__)
+
+
+def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRecord:
+    """Seals `releases/<version>/bundle` and builds `<image>:<version>` from it.
+
+    A re-run on the same results gives the same release and the same image.
+
+    Raises:
+        GateRefused: the gate's verdict is not PASS.
+        StageOrderError: an earlier stage is missing, or was run anew since the gate judged.
+        ReleaseError: a file is not the one that was judged, the serving base is missing, or the
+            build failed.
+        EngineUnavailable: the engine stopped answering; the sealed release is kept.
+    """
+    decision = run.load(Decision)
+    if not decision.passed:
+        raise GateRefused(f"no image is built of a model that {decision.summary()}")
+    _check_chain(run, decision)
+    _check_files(run)
+    serving_base = serving_base_reference(client)
+    bundle = seal(config.paths.releases, _parts(run, decision))
+    log.info("release sealed: %s", bundle)
+    image = build_release_image(client, bundle, config.release.image, serving_base)
+    with run.writing(ImageRecord.stage) as work:
+        record = ImageRecord(
+            run_id=run.run_id,
+            inputs=run.mark(Decision),
+            version=version_of(bundle),
+            bundle=str(bundle),
+            sums_sha256=sums_sha256(bundle),
+            image=image.reference,
+            image_id=image.id,
+            serving_base=serving_base,
+            size_bytes=image.size_bytes,
+        )
+        run.seal(work, record)
+    log.info("%s", record.summary())
+    return record
+
+
+def _check_chain(run: RunPaths, decision: Decision) -> None:
+    evaluation, training = run.load(EvaluationRecord), run.load(TrainRecord)
+    run.check_built_on(decision, EvaluationRecord)
+    run.check_built_on(evaluation, TrainRecord)
+    run.check_built_on(training, PreprocessRecord)
+
+
+def _check_files(run: RunPaths) -> None:
+    """Compares what will ship with the hashes that the stages noted when they made it."""
+    data, evaluation = run.load(PreprocessRecord), run.load(EvaluationRecord)
+    noted = {
+        run.stage("train") / "model.h5": run.load(TrainRecord).model_sha256,
+        run.stage("evaluate") / "model.onnx": evaluation.onnx_sha256,
+        run.stage("evaluate") / "metrics.json": evaluation.metrics_sha256,
+    }
+    for path, expected in noted.items():
+        _check_hash(path, sha256_file(path) if path.is_file() else "missing", expected)
+    spec = run.stage("preprocess") / "image_spec.json"
+    if not spec.is_file():
+        _check_hash(spec, "missing", data.spec_sha256)
+    found = ImageSpec.model_validate_json(spec.read_bytes()).sha256()
+    _check_hash(spec, found, data.spec_sha256)
+    _check_classes(run.stage("train") / "classes.json", data)
+
+
+def _check_hash(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise ReleaseError(
+            f"{path} is not the file that was judged (its hash is {found[:12]}, noted was "
+            f"{expected[:12]}); run {path.parent.name} and what follows it again"
+        )
+
+
+def _check_classes(path: Path, data: PreprocessRecord) -> None:
+    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    if set(content.get("classes", ())) != set(data.classes) or (
+        content.get("positive") != data.positive
+    ):
+        raise ReleaseError(
+            f"{path} says classes {content.get('classes')}, positive {content.get('positive')!r}; "
+            f"the data have {list(data.classes)}, positive {data.positive!r}; run train again"
+        )
+
+
+def _parts(run: RunPaths, decision: Decision) -> dict[str, Path | bytes]:
+    data, training = run.load(PreprocessRecord), run.load(TrainRecord)
+    card = model_card(data, training, run.load(EvaluationRecord), decision)
+    return {
+        "model.h5": run.stage("train") / "model.h5",
+        "classes.json": run.stage("train") / "classes.json",
+        "model.onnx": run.stage("evaluate") / "model.onnx",
+        "metrics.json": run.stage("evaluate") / "metrics.json",
+        "image_spec.json": run.stage("preprocess") / "image_spec.json",
+        # From the record itself: what was checked above is what ships.
+        "decision.json": _json(decision.model_dump(mode="json")),
+        "lineage.json": _json(_lineage(run, data, training)),
+        "model_card.md": card.encode(),
+    }
+
+
+def _lineage(run: RunPaths, data: PreprocessRecord, training: TrainRecord) -> dict[str, Any]:
+    marks = [run.mark(kind) for kind in (PreprocessRecord, TrainRecord, EvaluationRecord, Decision)]
+    return {
+        "run_id": run.run_id,
+        "run_started_at": data.started_at,
+        "manifest_sha256": data.manifest_sha256,
+        "index_sha256": data.index_sha256,
+        "config_sha256": sha256_file(run.config),
+        "code_sha256": _code_sha256(),
+        "parents": {
+            "weights": training.weights.rsplit("/", 1)[-1],
+            "records_sha256": {stage: mark for each in marks for stage, mark in each.items()},
+        },
+    }
+
+
+def _code_sha256() -> str:
+    """One hash over every module of this package, by name and content."""
+    root = Path(ml_tasks.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return (text + "\n").encode()

@@ -1,0 +1,101 @@
+"""The ONNX model and its image spec: bytes or cleaned pixels in, probabilities out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ml_tasks.errors import ReleaseError
+from ml_tasks.imaging.clean import preprocess
+from ml_tasks.imaging.spec import ImageSpec
+
+_CHUNK = 32  # pictures at a time: keeps the memory of a large batch flat
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One loaded ONNX model; safe to share between threads."""
+
+    session: onnxruntime.InferenceSession
+    spec: ImageSpec
+
+    @classmethod
+    def load(cls, onnx_path: Path, spec: ImageSpec) -> Scorer:
+        """Loads a model whose input is float32 (N,side,side,3), 0-255, and output (N,1).
+
+        Raises:
+            ReleaseError: the file is missing or no ONNX model, or has other inputs or outputs.
+        """
+        try:
+            session = onnxruntime.InferenceSession(
+                str(onnx_path), _session_options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises many kinds of its own
+            raise ReleaseError(f"{onnx_path} cannot be loaded as an ONNX model: {error}") from error
+        _check_signature(session, spec, onnx_path)
+        return cls(session, spec)
+
+    def probability(self, data: bytes) -> float:
+        """Probability of the positive class for one image file's bytes, 0-1.
+
+        Raises:
+            ImageRejected: the file is no usable image.
+            ReleaseError: the model gives no number.
+        """
+        return float(self.probabilities(preprocess(data, self.spec)[np.newaxis])[0])
+
+    def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities (N,) of the positive class for cleaned grey pixels (N,side,side) uint8.
+
+        Raises:
+            ValueError: another shape or dtype.
+            ReleaseError: the model gives a value that is no probability.
+        """
+        side = self.spec.side
+        if batch.dtype != np.uint8 or batch.shape[1:] != (side, side):
+            raise ValueError(
+                f"batch is {batch.dtype} {batch.shape}; it must be uint8 (N,{side},{side})"
+            )
+        parts = [self._run(batch[at : at + _CHUNK]) for at in range(0, len(batch), _CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _run(self, chunk: NDArray[np.uint8]) -> NDArray[np.float64]:
+        images = np.repeat(chunk[..., np.newaxis].astype(np.float32), 3, axis=3)
+        (output,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
+        values = np.asarray(output, np.float64).reshape(len(chunk))
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise ReleaseError(
+                f"the model answers {values.tolist()}, which are no probabilities; train it again"
+            )
+        return values
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Counted here: ONNX Runtime's own count ignores what this process is allowed to use.
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.log_severity_level = 3
+    return options
+
+
+def _check_signature(session: onnxruntime.InferenceSession, spec: ImageSpec, path: Path) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    expected = [spec.side, spec.side, 3]
+    fits = (
+        len(inputs) == len(outputs) == 1
+        and inputs[0].type == "tensor(float)"
+        and list(inputs[0].shape[1:]) == expected
+        and not isinstance(inputs[0].shape[0], int)
+        and list(outputs[0].shape[1:]) == [1]
+    )
+    if not fits:
+        shown = [(value.name, value.type, value.shape) for value in [*inputs, *outputs]]
+        raise ReleaseError(
+            f"{path} takes and gives {shown}; expected one float input (N,{expected[0]},"
+            f"{expected[1]},3) with free N and one output (N,1)"
+        )

@@ -1,0 +1,192 @@
+"""The serving base image: Python, the locked wheels and the service; every release is FROM it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import ml_tasks
+from docker import DockerClient
+from docker.errors import BuildError, ImageNotFound
+
+from ml_tasks.errors import ReleaseError
+from ml_tasks.release.context import write_context
+from ml_tasks.release.engine import engine_errors
+from ml_tasks.release.python_base import TAG as PYTHON_BASE
+from ml_tasks.release.python_base import ensure_python_base
+from ml_tasks.storage import replaced_directory
+
+log = logging.getLogger(__name__)
+
+REPOSITORY = "mammography-serving-base"
+# What the service needs of this package, and nothing else: folders are taken with all their modules.
+SERVING_SOURCES = (
+    "ml_tasks/__init__.py",
+    "ml_tasks/errors.py",
+    "ml_tasks/records.py",
+    "ml_tasks/storage.py",
+    "ml_tasks/imaging",
+    "ml_tasks/inference",
+    "ml_tasks/release/__init__.py",
+    "ml_tasks/release/bundle.py",
+    "ml_tasks/serving",
+)
+_LOCK = "requirements/serving.txt"
+_DOCKERFILE = "docker/serving.Dockerfile"
+_PYTHON = "3.11"  # of the Python base
+_GLIBC = 36  # minor version, of Debian bookworm: newer wheels would not load
+_COMPLETE = "complete"
+
+
+def serving_base_reference(client: DockerClient) -> str:
+    """The tag of the serving base that fits this checkout, which must be there already.
+
+    Raises:
+        ReleaseError: it has not been built; names the command that does.
+        EngineUnavailable: the engine stopped answering.
+    """
+    with engine_errors(client, "the serving base was looked for"):
+        try:
+            reference = _reference(str(client.images.get(PYTHON_BASE).id))
+            client.images.get(reference)
+        except ImageNotFound:
+            raise ReleaseError(
+                "the serving base for this version of the code is not there; "
+                "run `mammo serving-base` once on this machine, then clear this task"
+            ) from None
+    return reference
+
+
+def ensure_serving_base(client: DockerClient, cache: Path) -> str:
+    """The tag of the serving base; builds what is missing. `cache` keeps the downloaded wheels.
+
+    Raises:
+        ReleaseError: wheels cannot be downloaded, or a build step failed.
+        EngineUnavailable: the engine stopped answering.
+    """
+    python_base = ensure_python_base(client)
+    reference = _reference(python_base)
+    with engine_errors(client, "the serving base was looked for"):
+        try:
+            client.images.get(reference)
+            log.info("serving base %s is there", reference)
+            return reference
+        except ImageNotFound:
+            pass
+    wheels = ensure_wheels(cache)
+    started = time.monotonic()
+    log.info("building the serving base %s", reference)
+    with engine_errors(client, "the serving base was built"):
+        _build(client, python_base, reference, wheels)
+        size = int(client.images.get(reference).attrs["Size"])
+    log.info("built %s: %.0f MB in %.0f s", reference, size / 1e6, time.monotonic() - started)
+    return reference
+
+
+def ensure_wheels(cache: Path) -> Path:
+    """The folder of every wheel that the lock names; downloaded once for each lock.
+
+    Raises:
+        ReleaseError: the package index cannot be reached, or a hash differs.
+    """
+    lock = checkout_file(_LOCK)
+    name = f"{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-{platform.machine()}"
+    folder = cache / name
+    if (folder / _COMPLETE).exists():
+        return folder
+    started = time.monotonic()
+    log.info("downloading the service's wheels as %s names them", _LOCK)
+    with replaced_directory(folder) as work:
+        _download(lock, work)
+        (work / _COMPLETE).touch()
+    wheels = list(folder.glob("*.whl"))
+    total = sum(wheel.stat().st_size for wheel in wheels) / 1e6
+    log.info("%d wheels, %.0f MB in %.0f s", len(wheels), total, time.monotonic() - started)
+    return folder
+
+
+def checkout_file(name: str) -> Path:
+    """A file of the checkout that this package runs from.
+
+    Raises:
+        ReleaseError: the package was installed without its checkout.
+    """
+    path = Path(ml_tasks.__file__).parents[1] / name
+    if not path.exists():
+        raise ReleaseError(
+            f"{name} is not beside the package ml_tasks; images are built from a checkout: "
+            "install it with `pip install -e`, as ./setup_ml.sh does"
+        )
+    return path
+
+
+def serving_sources() -> dict[str, Path]:
+    """Every source file of the service: name in the checkout -> path."""
+    files: dict[str, Path] = {}
+    for name in SERVING_SOURCES:
+        path = checkout_file(name)
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            files[name if file == path else f"{name}/{file.relative_to(path).as_posix()}"] = file
+    return files
+
+
+def _reference(python_base: str) -> str:
+    digest = hashlib.sha256(python_base.encode())
+    parts = {name: checkout_file(name) for name in (_LOCK, _DOCKERFILE)} | serving_sources()
+    for name in sorted(parts):
+        content = hashlib.sha256(parts[name].read_bytes()).hexdigest()
+        digest.update(f"{name} {content}\n".encode())
+    return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
+
+
+def _build(client: DockerClient, python_base: str, reference: str, wheels: Path) -> None:
+    parts: Mapping[str, Path | bytes] = {
+        "Dockerfile": checkout_file(_DOCKERFILE),
+        "serving.txt": checkout_file(_LOCK),
+        **{f"wheels/{wheel.name}": wheel for wheel in wheels.glob("*.whl")},
+        **{f"app/{name}": file for name, file in serving_sources().items()},
+    }
+    with tempfile.TemporaryFile() as context:
+        write_context(context, parts)
+        context.seek(0)
+        try:
+            client.images.build(
+                fileobj=context,
+                custom_context=True,
+                tag=reference,
+                network_mode="none",
+                buildargs={"PYTHON_BASE": python_base},
+                rm=True,
+                forcerm=True,
+            )
+        except BuildError as error:
+            tail = "".join(str(line.get("stream", "")) for line in error.build_log)[-2000:]
+            if not tail.strip():
+                raise
+            raise ReleaseError(
+                f"the serving base could not be built: {error.msg}\n{tail.strip()}"
+            ) from error
+
+
+def _download(lock: Path, folder: Path) -> None:
+    machine = platform.machine()
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
+    tags += [f"{name}_{machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
+    command += [f"--python-version={_PYTHON}", *(f"--platform={tag}" for tag in tags)]
+    command += ["--dest", str(folder), "--requirement", str(lock)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        tail = "\n".join(done.stderr.strip().splitlines()[-8:])
+        raise ReleaseError(
+            f"the wheels of {_LOCK} could not be downloaded:\n{tail}\n"
+            "see that pip reaches its package index, then run `mammo serving-base`"
+        )

@@ -1,0 +1,237 @@
+"""A whole run directory without TensorFlow: phantom images, a toy ONNX model, consistent records."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from PIL import Image
+
+from ml_tasks.config import Config, PathsConfig, ReleaseConfig, save_config
+from ml_tasks.dataset.manifest import IndexRow, write_rows
+from ml_tasks.dataset.predictions import PredictionRow
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.scorer import Scorer
+from ml_tasks.records import (
+    Decision,
+    EvaluationRecord,
+    PreprocessRecord,
+    RuleResult,
+    Split,
+    TrainRecord,
+    Verdict,
+)
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import sha256_file, write_bytes, write_json
+
+CLASSES = {
+    "classes": ["Negative", "Positive"],
+    "positive": "Positive",
+    "output": "probability of the positive class",
+    "meaning": {"Positive": "abnormality present", "Negative": "no abnormality"},
+}
+SPEC = ImageSpec()
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """A run that has passed its gate, and the configuration it ran under."""
+
+    run: RunPaths
+    config: Config
+
+
+def phantom(brightness: int, height: int = 300, width: int = 240) -> bytes:
+    """A PNG that cleaning accepts: a half ellipse of the given grey level on black."""
+    rows, columns = np.mgrid[:height, :width]
+    inside = ((rows - height / 2) / (height * 0.4)) ** 2 + (columns / (width * 0.7)) ** 2 < 1
+    texture = (rows * 7 + columns * 3) % 11
+    pixels = np.where(inside, np.clip(brightness + texture, 0, 255), 0).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_onnx(path: Path, slope: float = 0.2, centre: float = 60.0) -> None:
+    """A model with the real signature: sigmoid(slope * (mean grey level - centre))."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 128, 128, 3])
+    output = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 1])
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 1]),
+        helper.make_tensor("slope", TensorProto.FLOAT, [], [slope]),
+        helper.make_tensor("centre", TensorProto.FLOAT, [], [centre]),
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Reshape", ["mean", "shape"], ["flat"]),
+        helper.make_node("Sub", ["flat", "centre"], ["shifted"]),
+        helper.make_node("Mul", ["shifted", "slope"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+    graph = helper.make_graph(nodes, "toy", [image], [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    write_bytes(path, model.SerializeToString())
+    onnx.checker.check_model(model)
+
+
+def make_toy_run(
+    root: Path,
+    run_id: str = "manual__2026-01-02T03:04:05+00:00",
+    verdict: Verdict = Verdict.PASS,
+    registry: str = "localhost:1",
+    image: str = "mammography-toy",
+) -> ToyRun:
+    """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes."""
+    config = Config(
+        paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
+        release=ReleaseConfig(registry=registry, image=image, smoke_images=6, push_attempts=2),
+    )
+    run = RunPaths(root / "runs", run_id)
+    save_config(config, run.config)
+    index = _write_raw(root / "raw")
+    _preprocess(run, root / "raw", index)
+    _train(run)
+    _evaluate(run, root / "raw", index)
+    _gate(run, verdict)
+    return ToyRun(run, config)
+
+
+def _write_raw(raw: Path) -> list[IndexRow]:
+    rows = []
+    splits = [Split.TRAIN, Split.VAL, Split.TEST, Split.TEST, Split.TEST]
+    for number in range(20):
+        label = "Positive" if number % 2 else "Negative"
+        name = f"{label}/P{number:02}.png"
+        write_bytes(raw / name, phantom(60 + 8 * number))
+        rows.append(
+            IndexRow(
+                file=f"{splits[number % 5]}/{name}",
+                raw=name,
+                label=label,
+                patient=f"P{number:02}",
+                split=splits[number % 5],
+                raw_sha256=sha256_file(raw / name),
+            )
+        )
+    return rows
+
+
+def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
+    counts = {
+        split: {
+            label: sum(row.split is split and row.label == label for row in index)
+            for label in ("Negative", "Positive")
+        }
+        for split in Split
+    }
+    with run.writing("preprocess") as work:
+        write_json(work / "image_spec.json", SPEC.model_dump(mode="json"))
+        record = PreprocessRecord(
+            run_id=run.run_id,
+            raw=str(raw),
+            started_at="2026-01-02T03:04:05+00:00",
+            manifest_sha256="ab" * 32,
+            index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            spec_sha256=SPEC.sha256(),
+            classes=("Negative", "Positive"),
+            positive="Positive",
+            counts=counts,
+            patients={split: sum(by.values()) for split, by in counts.items()},
+            trained_on=counts[Split.TRAIN],
+        )
+        run.seal(work, record)
+
+
+def _train(run: RunPaths) -> None:
+    with run.writing("train") as work:
+        write_bytes(work / "model.h5", b"stands for the Keras weights")
+        write_json(work / "classes.json", CLASSES)
+        record = TrainRecord(
+            run_id=run.run_id,
+            inputs=run.mark(PreprocessRecord),
+            model_sha256=sha256_file(work / "model.h5"),
+            weights="none",
+            device="CPU",
+            epochs=1,
+            best_epoch=1,
+            val_loss=0.5,
+            val_auc=0.9,
+            seconds=1.0,
+        )
+        run.seal(work, record)
+
+
+def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
+    with run.writing("evaluate") as work:
+        write_onnx(work / "model.onnx")
+        scorer = Scorer.load(work / "model.onnx", SPEC)
+        rows = [
+            PredictionRow(
+                raw=row.raw,
+                label=row.label,
+                patient=row.patient,
+                split=row.split,
+                probability=scorer.probability((raw / row.raw).read_bytes()),
+            )
+            for row in index
+            if row.split is not Split.TRAIN
+        ]
+        predictions = write_rows(work / "predictions.csv", rows, PredictionRow)
+        write_json(work / "metrics.json", {"threshold": THRESHOLD, "rule": "toy", "splits": {}})
+        record = EvaluationRecord(
+            run_id=run.run_id,
+            inputs=run.mark(TrainRecord),
+            onnx_sha256=sha256_file(work / "model.onnx"),
+            metrics_sha256=sha256_file(work / "metrics.json"),
+            predictions_sha256=predictions,
+            threshold=THRESHOLD,
+            onnx_difference=0.0,
+            headline={"accuracy": 0.9, "auc": 0.95, "sensitivity": 0.85},
+        )
+        run.seal(work, record)
+
+
+def _gate(run: RunPaths, verdict: Verdict) -> None:
+    passed = verdict is Verdict.PASS
+    rule = RuleResult(
+        rule="min_accuracy",
+        value=0.9 if passed else 0.4,
+        bound=0.8,
+        passed=passed,
+        sentence=f"accuracy 0.{9 if passed else 4} is {'at least' if passed else 'below'} 0.8",
+    )
+    with run.writing("gate") as work:
+        record = Decision(
+            run_id=run.run_id,
+            inputs=run.mark(EvaluationRecord),
+            verdict=verdict,
+            rules=(rule,),
+        )
+        write_json(work / "decision.json", json.loads(record.model_dump_json()))
+        run.seal(work, record)
+
+
+def make_bundle(root: Path, slope: float = 0.2) -> Path:
+    """A sealed toy bundle, for tests of the predictor and the service."""
+    from ml_tasks.release.bundle import seal
+
+    write_onnx(root / "model.onnx", slope)
+    lineage = {"run_id": "toy", "run_started_at": "2026-01-02T03:04:05+00:00"}
+    parts: dict[str, Path | bytes] = {
+        "model.onnx": root / "model.onnx",
+        "model.h5": b"stands for the Keras weights",
+        "classes.json": json.dumps(CLASSES).encode(),
+        "image_spec.json": SPEC.model_dump_json().encode(),
+        "metrics.json": json.dumps({"threshold": THRESHOLD}).encode(),
+        "decision.json": b"{}",
+        "model_card.md": b"research use; not a diagnosis\n",
+        "lineage.json": json.dumps(lineage).encode(),
+    }
+    return seal(root / "releases", parts)
