@@ -18,6 +18,7 @@ def log_to_terminal() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
+        logger.propagate = False  # libraries install root handlers of their own
     logger.setLevel(logging.INFO)
 
 

@@ -52,8 +52,8 @@ class RunPaths:
 
     def stage(self, stage: str) -> Path:
         """The directory that `stage` leaves behind; it exists only once the stage is complete."""
-        if stage == "preprocess" and self.cleaned is not None:
-            return self.cleaned
+        if stage == "preprocess":
+            return self.cleaned or self.root / "cleaned"
         return self.root / stage
 
     def writing(self, stage: str) -> AbstractContextManager[Path]:

@@ -1,0 +1,28 @@
+"""Grey pixels to and from the PNG files of a cleaned set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ml_tasks.errors import DataError
+from ml_tasks.imaging.breast import Pixels
+
+
+def png_bytes(pixels: Pixels) -> bytes:
+    """Pixels (H,W) uint8 as a PNG file; the same pixels give the same bytes."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def read_png(path: Path) -> Pixels:
+    """The pixels (H,W) uint8 of a file that this package wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise DataError(f"{path} is missing or damaged; run preprocess again")
+    return np.asarray(pixels, np.uint8)

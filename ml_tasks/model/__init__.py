@@ -1,0 +1,1 @@
+"""The network: architecture, augmentation, batch-norm statistics, training callbacks, export."""

@@ -1,0 +1,97 @@
+"""DenseNet-121 for 128x128 pictures: scaling inside, one probability out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ml_tasks.config import ModelConfig
+from ml_tasks.errors import TrainingError
+from ml_tasks.model.backend import keras
+
+# Mean and standard deviation of ImageNet's channels as Keras states them for DenseNet
+# (keras.applications.imagenet_utils, mode "torch"); they bring 0-255 to the network's own range.
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def build_network(config: ModelConfig) -> keras.Model:
+    """The network that ships: float32 (N,128,128,3) in 0-255 to (N,1), the positive class's probability.
+
+    Raises:
+        TrainingError: the pretrained weights cannot be downloaded or do not fit.
+    """
+    inputs = keras.Input(config.input_shape, dtype="float32", name="image")
+    scaled = keras.layers.Rescaling(
+        scale=[1 / (255 * deviation) for deviation in _DEVIATION],
+        offset=[-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)],
+        name="imagenet_scaling",
+    )(inputs)
+    base = _base(scaled, config.weights)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)
+    dropped = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
+    outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
+    return keras.Model(inputs, outputs, name="mammography_densenet121")
+
+
+def pretrained(config: ModelConfig) -> bool:
+    """Whether the base starts from weights that were trained elsewhere."""
+    return config.weights != "none"
+
+
+def set_trainable(network: keras.Model, blocks: Sequence[str] | None) -> int:
+    """Lets the head and the named dense blocks learn (None: everything); gives the weights' number.
+
+    In a pretrained base every batch norm stays frozen, so it keeps the statistics it came with.
+    """
+    learning = tuple(f"{block}_" for block in blocks or ())
+    for layer in network.layers:
+        head = layer.name == "probability"
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        chosen = layer.name.startswith(learning) and not normalises if learning else False
+        layer.trainable = True if blocks is None else head or chosen
+    return sum(int(weight.size if hasattr(weight, "size") else _count(weight.shape))
+               for weight in network.trainable_weights)
+
+
+def load_network(config: ModelConfig, model_file: Path) -> keras.Model:
+    """The architecture built from code with the weights of model.h5; nothing is unpickled.
+
+    Raises:
+        TrainingError: the file does not fit the architecture.
+    """
+    network = build_network(config.model_copy(update={"weights": "none"}))
+    try:
+        network.load_weights(model_file)
+    except (ValueError, OSError) as error:
+        raise TrainingError(
+            f"{model_file} does not hold this network's weights ({error}); run train again"
+        ) from error
+    return network
+
+
+def _base(scaled: keras.KerasTensor, weights: str) -> keras.Model:
+    architecture = keras.applications.DenseNet121
+    if weights == "none":
+        return architecture(include_top=False, weights=None, input_tensor=scaled)
+    try:
+        return architecture(include_top=False, weights=weights, input_tensor=scaled)
+    except Exception as error:  # the download raises a bare Exception, a wrong file many kinds
+        if weights == "imagenet":
+            raise TrainingError(
+                f"model.weights: the ImageNet weights could not be downloaded ({error}). "
+                "Set model.weights to the path of a DenseNet-121 weights file without top "
+                "(densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5), "
+                "or to `none` to train from scratch"
+            ) from error
+        raise TrainingError(
+            f"model.weights: {weights} does not hold the weights of DenseNet-121 without its top "
+            f"({error})"
+        ) from error
+
+
+def _count(shape: Iterable[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

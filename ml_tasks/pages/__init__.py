@@ -1,0 +1,1 @@
+"""Records to HTML: self-contained pages that need no outside address."""

@@ -1,0 +1,83 @@
+"""Stage train: DenseNet-121 learns the training split; the best epoch on validation is kept."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+
+import numpy as np
+
+from ml_tasks.config import Config
+from ml_tasks.dataset.manifest import IndexRow, read_rows
+from ml_tasks.dataset.pictures import read_pictures
+from ml_tasks.model.backend import describe_device, keras
+from ml_tasks.model.fit import Pictures, epoch_order, fit
+from ml_tasks.model.network import build_network
+from ml_tasks.records import PreprocessRecord, Split, TrainRecord
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import sha256_file, write_json
+
+log = logging.getLogger(__name__)
+
+
+def train(run: RunPaths, config: Config) -> TrainRecord:
+    """Writes model.h5, classes.json and history.json; TensorBoard logs go to run.logs as it runs.
+
+    Raises:
+        TrainingError: the weights cannot be had, or the loss became no number.
+        StageOrderError: preprocess is not complete.
+    """
+    cleaned = run.load(PreprocessRecord)
+    keras.utils.set_random_seed(config.training.seed)
+    device = describe_device()
+    log.info("training on %s; weights: %s", device, config.model.weights)
+    train_set, validation = (_pictures(run, cleaned, split) for split in (Split.TRAIN, Split.VAL))
+    log.info(
+        "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
+    )
+    start = time.monotonic()
+    network = build_network(config.model)
+    with run.writing("train") as work:
+        shutil.rmtree(run.logs, ignore_errors=True)  # of an earlier attempt of this very run
+        best, history = fit(network, train_set, validation, config, run.logs)
+        network.save(work / "model.h5")
+        write_json(work / "classes.json", _classes(cleaned, config))
+        write_json(work / "history.json", history)
+        record = TrainRecord(
+            run_id=run.run_id,
+            inputs=run.mark(PreprocessRecord),
+            model_sha256=sha256_file(work / "model.h5"),
+            weights=config.model.weights,
+            device=device,
+            epochs=len(history),
+            best_epoch=int(best.best["epoch"]),
+            val_loss=best.best["val_loss"],
+            val_auc=best.best["val_auc"],
+            seconds=round(time.monotonic() - start, 1),
+        )
+        run.seal(work, record)
+    log.info(record.summary())
+    return record
+
+
+def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Pictures:
+    folder = run.stage("preprocess")
+    rows = [row for row in read_rows(folder / "index.csv", IndexRow) if row.split is split]
+    labels = np.array([row.label == cleaned.positive for row in rows], np.float32)
+    return Pictures(
+        pixels=read_pictures(folder, rows),
+        labels=labels,
+        order=epoch_order([row.copies for row in rows]),
+    )
+
+
+def _classes(cleaned: PreprocessRecord, config: Config) -> dict[str, object]:
+    """What the network's output means; nobody has to infer it from the order of folders."""
+    negative = next(name for name in cleaned.classes if name != cleaned.positive)
+    return {
+        "classes": [negative, cleaned.positive],
+        "positive": cleaned.positive,
+        "output": f"probability of {cleaned.positive}",
+        "meaning": {name: config.data.class_meaning.get(name, "") for name in cleaned.classes},
+    }
