@@ -23,6 +23,8 @@ same=(-c requirements/all.txt)
 compile bootstrap requirements/bootstrap.in "${same[@]}" "${universal[@]}"
 compile airflow pyproject.toml --extra data --extra release --extra orchestration \
   "${same[@]}" "${universal[@]}"
+compile cpu pyproject.toml --extra data --extra training --extra orchestration \
+  "${same[@]}" "${universal[@]}"
 compile gpu pyproject.toml requirements/gpu.in --extra data --extra training \
   --extra orchestration "${same[@]}" "${universal[@]}"
 compile serving pyproject.toml --extra serving "${same[@]}" \

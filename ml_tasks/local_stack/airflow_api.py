@@ -51,6 +51,27 @@ class TaskInstance(BaseModel):
         return self.state in TASK_ENDED
 
 
+class LogLine(BaseModel):
+    """One line of a task's log; `reason` comes with a skip, `error_detail` with an exception."""
+
+    event: str
+    logger: str = ""
+    level: str = "info"
+    reason: str | None = None
+    error_detail: list[dict[str, Any]] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether this package wrote it, not Airflow or a library."""
+        return self.logger.startswith("ml_tasks")
+
+    def __str__(self) -> str:
+        text = self.event if self.reason is None else f"{self.event} {self.reason}"
+        for error in self.error_detail or ():
+            text += f"\n{error.get('exc_type')}: {error.get('exc_value')}"
+        return text
+
+
 class AirflowApi:
     """A logged-in client; a refusal is a StackError with the status and the server's reason."""
 
@@ -170,15 +191,15 @@ class AirflowApi:
         found = self.call("GET", f"{_run_path(dag_id, run_id)}/taskInstances")
         return [TaskInstance.model_validate(task) for task in found["task_instances"]]
 
-    def log(self, dag_id: str, run_id: str, task: TaskInstance, attempt: int = 0) -> list[str]:
-        """The lines of a task's log as the web page shows them, without its folding marks."""
-        number = attempt or task.try_number
-        if number == 0:
+    def log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[LogLine]:
+        """The lines of a task's latest try as the web page shows them, without folding marks."""
+        if task.try_number == 0:
             return []
-        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{number}"
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{task.try_number}"
         content = self.call("GET", path, params={"full_content": True})["content"]
-        events = [entry.get("event", "") if isinstance(entry, dict) else entry for entry in content]
-        return [event for event in events if not event.startswith("::")]
+        entries = [entry for entry in content if isinstance(entry, dict)]
+        lines = [LogLine.model_validate(entry) for entry in entries if entry.get("timestamp")]
+        return [line for line in lines if not line.event.startswith("::")]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task returned."""

@@ -1,0 +1,100 @@
+"""A run of the DAG, followed live at the terminal: a line when a task starts or ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, LogLine, TaskInstance
+from ml_tasks.local_stack.terminal import in_words, step
+
+ORDER = (
+    "validate_data",
+    "preprocess",
+    "train",
+    "evaluate",
+    "gate",
+    "build_image",
+    "smoke_test",
+    "push_model",
+)
+_RUNNING = frozenset({"running", "restarting", "deferred"})
+
+
+@dataclass
+class Follower:
+    """What has been said of a run so far."""
+
+    api: AirflowApi
+    dag_id: str
+    run_id: str
+    say: Callable[[str], None] = step
+    _states: dict[str, tuple[str | None, int]] = field(default_factory=dict)
+    _epochs_shown: int = 0
+
+    def follow(self, every_seconds: float = 1.0) -> DagRun:
+        """Returns once the run has ended."""
+        while True:
+            # The run is asked first: whatever ended it is then among its tasks.
+            run = self.api.run(self.dag_id, self.run_id)
+            for task in in_order(self.api.tasks(self.dag_id, self.run_id)):
+                self._tell(task)
+            if run.ended:
+                return run
+            time.sleep(every_seconds)
+
+    def _tell(self, task: TaskInstance) -> None:
+        if task.task_id == "train" and task.state in _RUNNING | {"success", "failed"}:
+            self._tell_epochs(task)
+        now = (task.state, task.try_number)
+        before = self._states.get(task.task_id, (None, 0))
+        if now == before:
+            return
+        self._states[task.task_id] = now
+        if task.state in _RUNNING and before != now:
+            again = f" (try {task.try_number})" if task.try_number > 1 else ""
+            self.say(f"{task.task_id}: started{again}")
+        elif task.state == "up_for_retry":
+            self.say(f"{task.task_id}: failed, will be tried again: {self._last(task)}")
+        elif task.ended:
+            note = self._last(task)
+            took = f" in {in_words(task.duration)}" if task.duration and task.try_number else ""
+            self.say(f"{task.task_id}: {task.state}{took}{': ' + note if note else ''}")
+
+    def _tell_epochs(self, task: TaskInstance) -> None:
+        if self._states.get("train", (None, 0))[1] != task.try_number:
+            self._epochs_shown = 0
+        if self._states.get("train") == (task.state, task.try_number) and task.ended:
+            return
+        lines = epochs(self.api.log(self.dag_id, self.run_id, task))
+        for line in lines[self._epochs_shown :]:
+            self.say(f"  {line}")
+        self._epochs_shown = len(lines)
+
+    def _last(self, task: TaskInstance) -> str:
+        return outcome(self.api.log(self.dag_id, self.run_id, task), task)
+
+
+def in_order(tasks: list[TaskInstance]) -> list[TaskInstance]:
+    """The tasks as the DAG runs them; ones not known here come last."""
+    places = {name: place for place, name in enumerate(ORDER)}
+    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(ORDER)), task.task_id))
+
+
+def epochs(lines: list[LogLine]) -> list[str]:
+    """The lines that tell of an epoch each."""
+    return [line.event for line in lines if line.own and line.event.lower().startswith("epoch")]
+
+
+def outcome(lines: list[LogLine], task: TaskInstance) -> str:
+    """What the log says at its end: the reason of a skip or a failure, else the stage's summary."""
+    if task.state == "skipped":
+        reasons = [line.reason for line in lines if line.reason]
+        return reasons[-1] if reasons else ""
+    if task.state in ("failed", "up_for_retry"):
+        errors = [error for line in lines for error in line.error_detail or ()]
+        if errors:
+            return str(errors[-1].get("exc_value", "")).split("\n")[0]
+    own = [line.event for line in lines if line.own]
+    return own[-1].split("\n")[0] if own else ""
