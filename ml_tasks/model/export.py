@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from pathlib import Path
 
 from ml_tasks.errors import TrainingError
@@ -18,7 +19,9 @@ def export_onnx(network: keras.Model, path: Path) -> None:
     """
     import onnx
 
-    with contextlib.redirect_stdout(io.StringIO()):  # the exporter prints the artefact's path
+    # The exporter prints the artefact's path and warns about an old NumPy name it probes for.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
         network.export(str(path), format="onnx", verbose=False)
     batch = onnx.load(str(path)).graph.input[0].type.tensor_type.shape.dim[0]
     if batch.dim_value:

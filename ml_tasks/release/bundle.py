@@ -1,8 +1,7 @@
-"""The bundle of a release: the files that ship, their hashes, and the version that follows from them."""
+"""The bundle of a release: the files that ship, their hashes, and the version made of them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The release image: the serving base, one layer with the bundle, and labels that say what it is."""
+"""The release image: the serving base, one layer with the bundle, and labels that say which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card that ships inside a release: what the model is, its figures, and what it is not."""
+"""The model card inside a release: what the model is, its figures, and what it is not."""
 
 from __future__ import annotations
 

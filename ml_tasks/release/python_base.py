@@ -1,4 +1,4 @@
-"""The Python base image: pulled where a registry can be reached, else built from Debian packages."""
+"""The Python base image: pulled where a registry can be reached, else built of Debian packages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import requests
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
 
@@ -61,11 +62,14 @@ def pull(client: DockerClient, seconds: float = PULL_SECONDS) -> bool:
     name = ":".join(UPSTREAM)
     log.info("pulling %s (for at most %.0f s)", name, seconds)
     failures: list[Exception] = []
+    pulled: list[str] = []
 
     def work() -> None:
         try:
-            client.images.pull(*UPSTREAM).tag(*TAG.split(":"))
-        except Exception as error:  # handed to the waiting thread, which reports it
+            image = client.images.pull(*UPSTREAM)
+            image.tag(*TAG.split(":"))
+            pulled.append(str(image.id))
+        except (DockerException, requests.exceptions.RequestException) as error:
             failures.append(error)
 
     # The SDK's pull knows no time limit, and an engine without a network may wait for minutes.
@@ -76,10 +80,9 @@ def pull(client: DockerClient, seconds: float = PULL_SECONDS) -> bool:
     if thread.is_alive():
         log.info("%s was not there after %.0f s; building from Debian packages", name, seconds)
         return False
-    if failures:
-        if not isinstance(failures[0], DockerException):
-            raise failures[0]
-        log.info("%s cannot be pulled (%s); building from Debian packages", name, failures[0])
+    if not pulled:
+        why = failures[0] if failures else "no reason given"
+        log.info("%s cannot be pulled (%s); building from Debian packages", name, why)
         return False
     log.info("pulled %s in %.0f s", name, time.monotonic() - started)
     return True
@@ -162,7 +165,7 @@ def _ensure_debootstrap() -> None:
 
 def _run(*command: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(  # noqa: S603 - fixed commands
+    done = subprocess.run(
         command, capture_output=True, text=True, errors="replace", env=environment, check=False
     )
     if done.returncode:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import ml_tasks
 from docker import DockerClient
 from docker.errors import BuildError, ImageNotFound
 
+import ml_tasks
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.context import write_context
 from ml_tasks.release.engine import engine_errors
@@ -26,7 +26,7 @@ from ml_tasks.storage import replaced_directory
 log = logging.getLogger(__name__)
 
 REPOSITORY = "mammography-serving-base"
-# What the service needs of this package, and nothing else: folders are taken with all their modules.
+# What the service needs of this package, and nothing else; folders with all their modules.
 SERVING_SOURCES = (
     "ml_tasks/__init__.py",
     "ml_tasks/errors.py",
@@ -183,7 +183,7 @@ def _download(lock: Path, folder: Path) -> None:
     command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
     command += [f"--python-version={_PYTHON}", *(f"--platform={tag}" for tag in tags)]
     command += ["--dest", str(folder), "--requirement", str(lock)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         tail = "\n".join(done.stderr.strip().splitlines()[-8:])
         raise ReleaseError(

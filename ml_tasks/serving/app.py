@@ -32,7 +32,7 @@ class Refusal(Record):
     detail: str
 
 
-class NotReady(Exception):
+class NotReadyError(Exception):
     """Asked for an answer before the model is loaded."""
 
 
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def predict(file: UploadFile = _UPLOAD) -> Prediction:
         """Which class one mammogram belongs to, how sure the model is, and which model says so."""
         if model.predictor is None:
-            raise NotReady
+            raise NotReadyError
         data = await file.read()
         return await anyio.to_thread.run_sync(model.predictor.predict, data, limiter=limiter)
 
@@ -81,7 +81,7 @@ def _add_probes(app: FastAPI, model: LoadingPredictor) -> None:
     async def ready() -> dict[str, str]:
         """200 once the model is loaded; 503 with the reason until then."""
         if model.predictor is None:
-            raise NotReady
+            raise NotReadyError
         return {"status": "ready", "model_version": model.predictor.version}
 
 
@@ -101,8 +101,8 @@ def _add_refusals(app: FastAPI, model: LoadingPredictor) -> None:
         code = _NAMES.get(error.status_code, "refused")
         return _refusal(error.status_code, code, str(error.detail))
 
-    @app.exception_handler(NotReady)
-    async def not_ready(_: Request, __: NotReady) -> JSONResponse:
+    @app.exception_handler(NotReadyError)
+    async def not_ready(_: Request, __: NotReadyError) -> JSONResponse:
         return _refusal(503, "not_ready", model.reason)
 
     @app.exception_handler(Exception)

@@ -35,7 +35,9 @@ class LoadingPredictor:
             log.exception("loading failed in a way that was not foreseen")
             self._give_up(f"{type(error).__name__}: {error}")
         else:
-            log.info("ready: model %s in %.2f s", self.predictor.version, time.monotonic() - started)
+            log.info(
+                "ready: model %s in %.2f s", self.predictor.version, time.monotonic() - started
+            )
 
     def _give_up(self, reason: str) -> None:
         self.reason = f"the release is broken: {reason}"

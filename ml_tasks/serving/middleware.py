@@ -21,7 +21,7 @@ class BodyTooLarge(HTTPException):
 
 
 class BodyLimit:
-    """Refuses bodies over `limit` bytes, by Content-Length at once and chunked ones as they grow."""
+    """Refuses bodies over `limit` bytes, by Content-Length or, chunked, as they grow."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app

@@ -17,7 +17,7 @@ class Settings:
     """What the service needs to know; `max_body` is in bytes."""
 
     release: Path = Path("/release")
-    host: str = "0.0.0.0"  # noqa: S104 - inside a container the port must be reachable
+    host: str = "0.0.0.0"  # in a container the port must be reachable from outside
     port: int = PORT
     max_body: int = MAX_BODY
 
@@ -30,7 +30,7 @@ class Settings:
         """
         return cls(
             release=Path(environment.get("MAMMO_RELEASE", "/release")),
-            host=environment.get("MAMMO_HOST", "0.0.0.0"),  # noqa: S104
+            host=environment.get("MAMMO_HOST", "0.0.0.0"),
             port=_whole(environment, "MAMMO_PORT", PORT, 65535),
             max_body=_whole(environment, "MAMMO_MAX_BODY", MAX_BODY, 1 << 31),
         )

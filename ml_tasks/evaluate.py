@@ -1,0 +1,167 @@
+"""Stage evaluate: the ONNX model that would ship, judged on raw files through the service's predictor."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ml_tasks.config import Config
+from ml_tasks.dataset.manifest import IndexRow, read_rows, write_rows
+from ml_tasks.dataset.pictures import read_pictures
+from ml_tasks.dataset.predictions import PredictionRow
+from ml_tasks.dataset.snapshot import read_unchanged
+from ml_tasks.errors import MetricError
+from ml_tasks.evaluation.metrics import SplitMetrics, split_metrics, youden_threshold
+from ml_tasks.evaluation.plots import confusion_plot, roc_plot
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.scorer import Scorer
+from ml_tasks.model.export import export_onnx
+from ml_tasks.model.network import load_network
+from ml_tasks.pages.evaluation_report import evaluation_report
+from ml_tasks.progress import counted
+from ml_tasks.records import EvaluationRecord, PreprocessRecord, Split, TrainRecord
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import sha256_file, write_bytes, write_json
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-5  # largest difference between the Keras model and its ONNX form, in probability
+
+
+def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
+    """Writes model.onnx, predictions.csv, metrics.json and report.html.
+
+    Raises:
+        MetricError: the ONNX model answers otherwise than the Keras model, or no number.
+        StageOrderError: train is not complete, or was made from another preprocess.
+    """
+    cleaned, trained = run.load(PreprocessRecord), run.load(TrainRecord)
+    run.check_built_on(trained, PreprocessRecord)
+    with run.writing("evaluate") as work:
+        difference = _export_checked(run, config, work / "model.onnx")
+        log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
+        predictions = _predict(run, cleaned, work / "model.onnx")
+        predictions_hash = write_rows(work / "predictions.csv", predictions, PredictionRow)
+        threshold, splits = _judge(predictions, cleaned.positive)
+        write_json(
+            work / "metrics.json",
+            {
+                "positive": cleaned.positive,
+                "threshold": threshold,
+                "rule": "largest sensitivity + specificity - 1 (Youden) on the validation split",
+                "splits": {name: figures.model_dump() for name, figures in splits.items()},
+            },
+        )
+        test = splits[Split.TEST.value]
+        record = EvaluationRecord(
+            run_id=run.run_id,
+            inputs=run.mark(PreprocessRecord) | run.mark(TrainRecord),
+            onnx_sha256=sha256_file(work / "model.onnx"),
+            metrics_sha256=sha256_file(work / "metrics.json"),
+            predictions_sha256=predictions_hash,
+            threshold=threshold,
+            onnx_difference=difference,
+            headline={
+                "accuracy": test.accuracy,
+                "AUC": test.auc,
+                "sensitivity": test.sensitivity,
+                "specificity": test.specificity,
+            },
+        )
+        _write_report(run, config, work, record, splits, predictions)
+        run.seal(work, record)
+    log.info(
+        "confusion matrix: %d found, %d missed, %d left alone, %d false alarms",
+        test.true_positives, test.false_negatives, test.true_negatives, test.false_positives,
+    )
+    log.info(record.summary())
+    return record
+
+
+def _export_checked(run: RunPaths, config: Config, path: Path) -> float:
+    """Writes the ONNX model; its largest difference from the Keras model on the test pictures."""
+    network = load_network(config.model, run.stage("train") / "model.h5")
+    folder = run.stage("preprocess")
+    rows = [r for r in read_rows(folder / "index.csv", IndexRow) if r.split is Split.TEST][:64]
+    grey = read_pictures(folder, rows)
+    images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
+    expected = np.asarray(network.predict(images, verbose=0))[:, 0]
+    export_onnx(network, path)  # after predict: a network that was never called is refused
+    found = Scorer.load(path, _spec(run)).probabilities(grey)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE:
+        raise MetricError(
+            f"the ONNX model differs from the Keras model by {difference:.2e} (at most "
+            f"{TOLERANCE:.0e} may be); the export cannot be trusted: check the locked versions"
+        )
+    return difference
+
+
+def _predict(run: RunPaths, cleaned: PreprocessRecord, model: Path) -> list[PredictionRow]:
+    scorer = Scorer.load(model, _spec(run))
+    index = read_rows(run.stage("preprocess") / "index.csv", IndexRow)
+    rows = [row for row in index if row.split is not Split.TRAIN]
+    raw = Path(cleaned.raw)
+    return [
+        PredictionRow(
+            raw=row.raw,
+            label=row.label,
+            patient=row.patient,
+            split=row.split,
+            probability=scorer.probability(read_unchanged(raw / row.raw, row.raw_sha256)),
+        )
+        for row in counted(rows, len(rows), "scored", log)
+    ]
+
+
+def _judge(
+    predictions: Sequence[PredictionRow], positive: str
+) -> tuple[float, dict[str, SplitMetrics]]:
+    """The threshold from the validation split, and the figures of both held-out splits."""
+    parts = {}
+    for split in (Split.VAL, Split.TEST):
+        rows = [row for row in predictions if row.split is split]
+        labels = np.array([row.label == positive for row in rows], bool)
+        parts[split] = labels, np.array([row.probability for row in rows], np.float64)
+    threshold = youden_threshold(*parts[Split.VAL])
+    return threshold, {
+        split.value: split_metrics(labels, scores, threshold)
+        for split, (labels, scores) in parts.items()
+    }
+
+
+def _write_report(
+    run: RunPaths,
+    config: Config,
+    work: Path,
+    record: EvaluationRecord,
+    splits: dict[str, SplitMetrics],
+    predictions: Sequence[PredictionRow],
+) -> None:
+    cleaned = run.load(PreprocessRecord)
+    rows = [row for row in predictions if row.split is Split.TEST]
+    labels = np.array([row.label == cleaned.positive for row in rows], bool)
+    scores = np.array([row.probability for row in rows], np.float64)
+    test = splits[Split.TEST.value]
+    negative = next(name for name in cleaned.classes if name != cleaned.positive)
+    plots = {
+        "ROC curve": roc_plot(labels, scores, test),
+        "Confusion matrix": confusion_plot(test, negative, cleaned.positive),
+    }
+    for title, png in plots.items():
+        write_bytes(work / f"{title.lower().replace(' ', '_')}.png", png)
+    history = json.loads((run.stage("train") / "history.json").read_text())
+    meaning = config.data.class_meaning
+    page = evaluation_report(
+        record, splits, cleaned, run.load(TrainRecord), history, plots, meaning
+    )
+    write_bytes(work / "report.html", page.encode())
+
+
+def _spec(run: RunPaths) -> ImageSpec:
+    text = (run.stage("preprocess") / "image_spec.json").read_text()
+    return ImageSpec.model_validate_json(text)

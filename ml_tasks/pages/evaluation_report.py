@@ -1,0 +1,79 @@
+"""The page of evaluate: the figures of the model that would ship, with plots, self-contained."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from ml_tasks.evaluation.metrics import SplitMetrics
+from ml_tasks.pages.layout import render
+from ml_tasks.records import EvaluationRecord, PreprocessRecord, TrainRecord
+
+_TEMPLATE = """{% block content %}
+<h1>Evaluation report</h1>
+<p class="lead">{{ summary }}</p>
+<p class="quiet">Every figure was computed from the ONNX model on the raw files, through the
+predictor that the service uses. Data {{ cleaned.raw }}, manifest
+<code>{{ cleaned.manifest_sha256[:12] }}</code>; model <code>{{ trained.model_sha256[:12] }}</code>,
+ONNX <code>{{ onnx_sha256[:12] }}</code>.</p>
+<p>The positive class is <strong>{{ cleaned.positive }}</strong>{% if meaning.get(cleaned.positive) %}
+({{ meaning[cleaned.positive] }}){% endif %}. The threshold {{ '%.4f'|format(threshold) }} was chosen on
+the validation split (largest sensitivity + specificity), before the test split was looked at.</p>
+<h2>Figures</h2>
+<table><tr><th>Split</th>{% for name in columns %}<th class="number">{{ name }}</th>{% endfor %}</tr>
+{% for split, figures in splits.items() %}<tr><td>{{ split }}</td>
+{% for name in columns %}<td class="number">{% if figures[name] is integer %}{{ figures[name] }}
+{% else %}{{ '%.3f'|format(figures[name]) }}{% endif %}</td>{% endfor %}</tr>{% endfor %}</table>
+<p>Sensitivity is the share of {{ cleaned.positive }} images that the model finds; specificity the
+share of the others that it leaves alone. Both splits keep their own share of
+{{ cleaned.positive }} images; balancing touches the training split only.</p>
+<h2>Test split</h2>
+{% for title, picture in plots %}<figure><img alt="{{ title }}"
+src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}
+<h2>Data</h2>
+<table><tr><th>Split</th><th class="number">Patients</th>
+{% for name in cleaned.classes %}<th class="number">{{ name }}</th>{% endfor %}</tr>
+{% for split, count in cleaned.patients.items() %}<tr><td>{{ split.value }}</td>
+<td class="number">{{ count }}</td>{% for name in cleaned.classes %}
+<td class="number">{{ cleaned.counts[split].get(name, 0) }}</td>{% endfor %}</tr>{% endfor %}</table>
+<p>No patient is in two splits. {{ cleaned.quarantined }} file(s) were set aside.</p>
+<h2>Training</h2>
+<p>{{ trained.summary() }}; weights: {{ trained.weights }}.</p>
+<table><tr>{% for name in curve_columns %}<th class="number">{{ name.replace('_', ' ') }}</th>
+{% endfor %}</tr>{% for row in history %}<tr>{% for name in curve_columns %}<td class="number">
+{{ '%d'|format(row[name]) if name == 'epoch' else '%.3g'|format(row[name]) }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% endblock %}"""
+
+_FIGURES = ("images", "positives", "accuracy", "auc", "sensitivity", "specificity")
+_CURVES = ("epoch", "loss", "auc", "val_loss", "val_accuracy", "val_auc", "learning_rate")
+
+
+def evaluation_report(
+    record: EvaluationRecord,
+    splits: Mapping[str, SplitMetrics],
+    cleaned: PreprocessRecord,
+    trained: TrainRecord,
+    history: Sequence[Mapping[str, float]],
+    plots: Mapping[str, bytes],
+    meaning: Mapping[str, str],
+) -> str:
+    """The report as HTML text; `plots` are PNG bytes by title."""
+    return render(
+        _TEMPLATE,
+        {
+            "title": "Evaluation report",
+            "run_id": record.run_id,
+            "summary": record.summary(),
+            "onnx_sha256": record.onnx_sha256,
+            "threshold": record.threshold,
+            "cleaned": cleaned,
+            "trained": trained,
+            "splits": {name: figures.model_dump() for name, figures in splits.items()},
+            "columns": _FIGURES,
+            "history": history,
+            "curve_columns": _CURVES,
+            "plots": [(t, base64.b64encode(png).decode()) for t, png in plots.items()],
+            "meaning": meaning,
+        },
+    )
