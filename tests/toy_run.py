@@ -1,4 +1,4 @@
-"""A whole run directory without TensorFlow: phantom images, a toy ONNX model, consistent records."""
+"""A whole run directory without TensorFlow: phantoms, a toy ONNX model, true records."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ml_tasks.records import (
     TrainRecord,
     Verdict,
 )
+from ml_tasks.release.bundle import seal
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 
@@ -87,8 +88,12 @@ def make_toy_run(
     verdict: Verdict = Verdict.PASS,
     registry: str = "localhost:1",
     image: str = "mammography-toy",
+    shift: float = 0.0,
 ) -> ToyRun:
-    """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes."""
+    """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes.
+
+    `shift` is added to the evaluated probabilities: the shipped model then answers otherwise.
+    """
     config = Config(
         paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
         release=ReleaseConfig(registry=registry, image=image, smoke_images=6, push_attempts=2),
@@ -98,7 +103,7 @@ def make_toy_run(
     index = _write_raw(root / "raw")
     _preprocess(run, root / "raw", index)
     _train(run)
-    _evaluate(run, root / "raw", index)
+    _evaluate(run, root / "raw", index, shift)
     _gate(run, verdict)
     return ToyRun(run, config)
 
@@ -168,7 +173,7 @@ def _train(run: RunPaths) -> None:
         run.seal(work, record)
 
 
-def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
+def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> None:
     with run.writing("evaluate") as work:
         write_onnx(work / "model.onnx")
         scorer = Scorer.load(work / "model.onnx", SPEC)
@@ -178,7 +183,7 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
                 label=row.label,
                 patient=row.patient,
                 split=row.split,
-                probability=scorer.probability((raw / row.raw).read_bytes()),
+                probability=min(1.0, scorer.probability((raw / row.raw).read_bytes()) + shift),
             )
             for row in index
             if row.split is not Split.TRAIN
@@ -220,8 +225,6 @@ def _gate(run: RunPaths, verdict: Verdict) -> None:
 
 def make_bundle(root: Path, slope: float = 0.2) -> Path:
     """A sealed toy bundle, for tests of the predictor and the service."""
-    from ml_tasks.release.bundle import seal
-
     write_onnx(root / "model.onnx", slope)
     lineage = {"run_id": "toy", "run_started_at": "2026-01-02T03:04:05+00:00"}
     parts: dict[str, Path | bytes] = {

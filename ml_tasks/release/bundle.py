@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ FILES = (
     "model.onnx",
     "model_card.md",
 )
+_ABANDONED_SECONDS = 3600  # sealing takes seconds: an older work folder is of a killed process
 
 
 def seal(releases: Path, parts: Mapping[str, Path | bytes]) -> Path:
@@ -39,6 +41,7 @@ def seal(releases: Path, parts: Mapping[str, Path | bytes]) -> Path:
     if set(parts) != set(FILES):
         odd = sorted(set(parts) ^ set(FILES))
         raise ReleaseError(f"a bundle holds exactly {', '.join(FILES)}; check {', '.join(odd)}")
+    _remove_abandoned(releases)
     work = releases / f".sealing.{uuid4().hex[:8]}.tmp"
     with storage_errors(releases):
         try:
@@ -165,6 +168,12 @@ def _put_in_place(work: Path, releases: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     (work / "bundle").rename(bundle)
     return bundle
+
+
+def _remove_abandoned(releases: Path) -> None:
+    for work in releases.glob(".sealing.????????.tmp"):
+        if time.time() - work.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _read_sums(bundle: Path) -> dict[str, str]:

@@ -103,7 +103,7 @@ def _add_refusals(app: FastAPI, model: LoadingPredictor) -> None:
 
     @app.exception_handler(NotReadyError)
     async def not_ready(_: Request, __: NotReadyError) -> JSONResponse:
-        return _refusal(503, "not_ready", model.reason)
+        return _refusal(503, "release_broken" if model.broken else "not_ready", model.reason)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> JSONResponse:

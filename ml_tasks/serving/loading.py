@@ -20,6 +20,7 @@ class LoadingPredictor:
         self.bundle = bundle
         self.predictor: Predictor | None = None
         self.reason = "the model is being loaded"
+        self.broken = False
 
     def start(self) -> None:
         """Begins loading; a daemon thread, so that it never holds up an ending service."""
@@ -41,4 +42,5 @@ class LoadingPredictor:
 
     def _give_up(self, reason: str) -> None:
         self.reason = f"the release is broken: {reason}"
+        self.broken = True
         log.error("not ready, and will not be: %s", self.reason)
