@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ CLASSES = {
 }
 SPEC = ImageSpec()
 THRESHOLD = 0.5
+METRICS = {"threshold": THRESHOLD}
 
 
 @dataclass(frozen=True)
@@ -223,16 +225,20 @@ def _gate(run: RunPaths, verdict: Verdict) -> None:
         run.seal(work, record)
 
 
-def make_bundle(root: Path, slope: float = 0.2) -> Path:
-    """A sealed toy bundle, for tests of the predictor and the service."""
-    write_onnx(root / "model.onnx", slope)
+def make_bundle(
+    root: Path,
+    classes: Mapping[str, object] = CLASSES,
+    metrics: Mapping[str, object] = METRICS,
+) -> Path:
+    """A sealed toy bundle below `root`, for tests of the predictor and the service."""
+    write_onnx(root / "model.onnx")
     lineage = {"run_id": "toy", "run_started_at": "2026-01-02T03:04:05+00:00"}
     parts: dict[str, Path | bytes] = {
         "model.onnx": root / "model.onnx",
         "model.h5": b"stands for the Keras weights",
-        "classes.json": json.dumps(CLASSES).encode(),
+        "classes.json": json.dumps(dict(classes)).encode(),
         "image_spec.json": SPEC.model_dump_json().encode(),
-        "metrics.json": json.dumps({"threshold": THRESHOLD}).encode(),
+        "metrics.json": json.dumps(dict(metrics)).encode(),
         "decision.json": b"{}",
         "model_card.md": b"research use; not a diagnosis\n",
         "lineage.json": json.dumps(lineage).encode(),
