@@ -1,0 +1,122 @@
+"""What all tests share: a real engine, a real registry, the serving base and a real Airflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+import pytest
+
+from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.errors import StackError
+from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, stop_airflow
+from ml_tasks.local_stack.airflow_api import AirflowApi
+from ml_tasks.local_stack.engine import Engine, ensure_engine, stop_engine
+from ml_tasks.local_stack.ports import free_ports
+from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
+
+PROJECT = Path(__file__).resolve().parents[1]
+# Downloaded wheels are kept between test runs, as `make demo` keeps them; nothing else is shared.
+WHEELS = PROJECT / ".local" / "wheels"
+
+
+@dataclass(frozen=True)
+class LocalAirflow:
+    """A real `airflow standalone` on the DAGs of this checkout, with folders of its own."""
+
+    api: AirflowApi
+    settings: AirflowSettings
+    config: Config
+    root: Path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by the fixtures that they use, so that none is forgotten."""
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if names & {"engine", "engine_place", "serving_base"}:
+            item.add_marker("docker")
+        if "airflow" in names:
+            item.add_marker("airflow")
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skips the test; where CI runs, everything must be there, and its lack is a failure."""
+    if os.environ.get("CI", "") not in ("", "0", "false"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state directory of everything that the tests start."""
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def engine_place(stack_state: Path) -> Iterator[Engine]:
+    """A running engine; one that the tests had to start is ended with them."""
+    found = ensure_engine(stack_state)
+    if found.host is None:
+        unavailable(f"needs a Docker engine: {found.reason}")
+    yield found
+    stop_engine(stack_state)
+
+
+@pytest.fixture(scope="session")
+def engine(engine_place: Engine) -> Iterator[docker.DockerClient]:
+    """A client of the running engine."""
+    client = engine_place.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def registry(stack_state: Path) -> Iterator[Registry]:
+    """A real, empty registry on a port of its own."""
+    try:
+        started = ensure_registry(stack_state, free_ports(1)[0])
+    except StackError as error:
+        unavailable(f"needs an image registry: {error}")
+    yield started
+    stop_registry(stack_state)
+
+
+@pytest.fixture(scope="session")
+def serving_base(engine: docker.DockerClient) -> str:
+    """The tag of the serving base image, built if it is missing."""
+    from ml_tasks.release.serving_base import ensure_serving_base
+
+    return ensure_serving_base(engine, WHEELS)
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    stack_state: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAirflow]:
+    """A real scheduler; its configuration keeps every folder below a temporary root."""
+    root = tmp_path_factory.mktemp("project")
+    defaults = load_config(PROJECT / "config.yaml")
+    paths = {f"paths.{name}": str(root / name) for name in type(defaults.paths).model_fields}
+    overrides = {**paths, "release.registry": registry.address}
+    config = load_config(PROJECT / "config.yaml", overrides)
+    save_config(config, root / "config.yaml")
+    settings = AirflowSettings(stack_state, free_ports(1)[0], PROJECT, root / "config.yaml")
+    api = ensure_airflow(settings)
+    yield LocalAirflow(api, settings, config, root)
+    api.close()
+    stop_airflow(stack_state)
+
+
+@pytest.fixture(scope="session")
+def mini_mias() -> Path:
+    """The folder of real films (MAMMO_MINI_MIAS, else ../shared/data/mini-mias)."""
+    beside = PROJECT.parent / "shared" / "data" / "mini-mias"
+    folder = Path(os.environ.get("MAMMO_MINI_MIAS") or beside)
+    if not (folder / "labels.csv").is_file():
+        pytest.skip(f"needs mini-MIAS: {folder} holds no labels.csv; set MAMMO_MINI_MIAS")
+    return folder

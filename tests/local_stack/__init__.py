@@ -1,0 +1,1 @@
+"""Tests of the local stack: real processes, real ports, a real registry."""

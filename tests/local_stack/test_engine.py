@@ -1,0 +1,62 @@
+"""The engine: the running one is used, one of our own is ended, and a lack has a reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ml_tasks.errors import StackError
+from ml_tasks.local_stack import engine as engines
+from ml_tasks.local_stack import processes
+from ml_tasks.local_stack.engine import Engine, ensure_engine, ping, start_dockerd, stop_engine
+
+
+def test_skip_docker_is_a_reason(tmp_path: Path) -> None:
+    found = ensure_engine(tmp_path, {"SKIP_DOCKER": "1"})
+    assert found.host is None
+    assert found.reason == "SKIP_DOCKER is set; unset it to build and ship the image"
+    with pytest.raises(StackError, match="no Docker engine: SKIP_DOCKER"):
+        found.client()
+
+
+def test_a_docker_host_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Whoever names an engine means that one: no other is started in its place."""
+    host = f"unix://{tmp_path}/nothing.sock"
+    found = ensure_engine(tmp_path, {"DOCKER_HOST": host})
+    assert found.host is None
+    assert found.reason is not None and host in found.reason
+    assert processes.listed(tmp_path) == []
+
+
+def test_the_running_engine_is_used(engine_place: Engine, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert ensure_engine(tmp_path, os.environ, said.append).host == engine_place.host
+    assert said == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
+def test_an_engine_of_our_own_is_started_and_ended(engine_place: Engine, tmp_path: Path) -> None:
+    if shutil.which("dockerd") is None:
+        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
+    host = f"unix://{tmp_path}/docker.sock"
+    folders = {"data-root": "root", "exec-root": "exec", "pidfile": "pid"}
+    options = [f"--{name}={tmp_path / folder}" for name, folder in folders.items()]
+    start_dockerd(tmp_path, host, [*options, "--bridge=none", "--iptables=false"])
+    assert ping(host) is None
+    started = processes.running(tmp_path, engines.DOCKERD)
+    assert started is not None
+    stop_engine(tmp_path, lambda _: None)
+    assert processes.members(started) == set()
+    assert ping(host) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
+def test_an_engine_that_cannot_start_quotes_its_log(engine_place: Engine, tmp_path: Path) -> None:
+    if shutil.which("dockerd") is None:
+        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
+    with pytest.raises(StackError, match=r"(?s)dockerd did not come up.*no-such-option"):
+        start_dockerd(tmp_path, f"unix://{tmp_path}/docker.sock", ["--no-such-option"])
+    assert processes.listed(tmp_path) == []

@@ -1,0 +1,49 @@
+"""The registry on this machine: it answers, is used again, and names who holds its port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ml_tasks.errors import StackError
+from ml_tasks.local_stack import processes
+from ml_tasks.local_stack.registry import Registry, answers, ensure_registry, stop_registry
+
+
+def test_the_registry_answers_and_is_empty_for_a_new_name(registry: Registry) -> None:
+    assert answers(registry.address)
+    missing = httpx.get(f"http://{registry.address}/v2/nothing/tags/list", trust_env=False)
+    assert missing.status_code == 404
+
+
+def test_a_running_registry_is_used_again(registry: Registry, stack_state: Path) -> None:
+    before = processes.running(stack_state, "registry")
+    again = ensure_registry(stack_state, int(registry.address.rpartition(":")[2]))
+    assert again == registry
+    assert processes.running(stack_state, "registry") == before
+
+
+def test_a_taken_port_names_its_holder(registry: Registry, tmp_path: Path) -> None:
+    port = int(registry.address.rpartition(":")[2])
+    with pytest.raises(StackError, match=rf"port {port} is taken by pid \d+ \(.*REGISTRY_PORT"):
+        ensure_registry(tmp_path, port)
+
+
+def test_stopping_keeps_the_images_and_frees_the_port(tmp_path: Path) -> None:
+    from ml_tasks.local_stack.ports import free_ports, is_free
+
+    port = free_ports(1)[0]
+    ensure_registry(tmp_path, port)
+    blob = f"http://localhost:{port}/v2/kept/blobs/uploads/"
+    place = httpx.post(blob, trust_env=False).headers["location"]
+    digest = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    put = httpx.put(f"{place}&digest={digest}", content=b"hello", trust_env=False)
+    assert put.status_code == 201
+    assert stop_registry(tmp_path)
+    assert is_free(port)
+    ensure_registry(tmp_path, port)
+    kept = httpx.get(f"http://localhost:{port}/v2/kept/blobs/{digest}", trust_env=False)
+    assert kept.content == b"hello"
+    stop_registry(tmp_path)
