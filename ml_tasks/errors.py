@@ -63,3 +63,9 @@ class GateRefused(MammoError):
     """The gate's verdict is FAIL: a normal outcome, told apart by its exit status."""
 
     exit_status = 3
+
+
+class StageSkipped(MammoError):
+    """The stage has nothing to do here, for the reason given: no failure."""
+
+    exit_status = 0

@@ -149,3 +149,11 @@ def _shown(index: Sequence[IndexRow]) -> dict[str, int]:
         if row.split is Split.TRAIN:
             shown[row.label] = shown.get(row.label, 0) + row.copies
     return dict(sorted(shown.items()))
+
+
+if __name__ == "__main__":
+    import sys
+
+    from ml_tasks.cli import clean_main
+
+    sys.exit(clean_main())

@@ -81,3 +81,11 @@ def _classes(cleaned: PreprocessRecord, config: Config) -> dict[str, object]:
         "output": f"probability of {cleaned.positive}",
         "meaning": {name: config.data.class_meaning.get(name, "") for name in cleaned.classes},
     }
+
+
+if __name__ == "__main__":
+    import sys
+
+    from ml_tasks.cli import train_main
+
+    sys.exit(train_main())

@@ -1,0 +1,226 @@
+"""Takes raw mammograms to a tested, pushed Docker image of the inference service.
+
+`validate_data → preprocess → train → evaluate → gate → build_image → smoke_test → push_model`
+
+**Starts** every Monday at 03:00 UTC, when new data are announced (an event of the asset
+`mammography_new_data`, whose extra names the folder: `{"data_dir": "/data/raw"}`), or by hand with
+**Trigger**. An empty field of the form means "as config.yaml says".
+
+| stage | what it does | what it leaves in `runs/<run>/` |
+|---|---|---|
+| validate_data | lists and measures every image, holds a Great Expectations suite to them | `validate_data/` manifest, report, Data Docs |
+| preprocess | removes borders, labels and tape, crops to 128×128, splits by patient | `cleaned/` pictures, index, image spec |
+| train | trains DenseNet-121, one line in the log for each epoch | `train/` model.h5, classes.json, history; `logs/` |
+| evaluate | judges the very model that would ship, on patients it has never seen | `evaluate/` model.onnx, metrics, report |
+| gate | PASS or FAIL with one sentence for each rule | `gate/` decision.json |
+| build_image | seals the release and builds the image | `build_image/`, `releases/<version>/` |
+| smoke_test | runs that very image and compares its answers with the evaluated ones | `smoke_test/` smoke.json |
+| push_model | pushes it, checks the digest, then moves `production` | `push_model/`, `releases/<version>/record/` |
+
+**A model that fails the gate is a normal outcome:** the run is green, what follows is skipped, and
+the reasons are the last lines of the gate's log. **A red task** says in its log what is wrong and
+what to do; mend that, then clear the task: it and what follows run again. A re-run of a stage
+replaces its own output and nothing else. One run goes at a time; `production` moves last.
+
+The work is done by the package `ml_tasks`, one module for each stage; `mammo <stage>` runs it
+without Airflow.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    Param,
+    dag,
+    get_current_context,
+    task,
+)
+
+WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
+NEW_DATA = Asset(name="mammography_new_data", uri="mammography://new-data", group="mammography")
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
+
+# The form's fields and the settings of config.yaml that they stand for.
+SETTINGS = {
+    "data_dir": "paths.raw",
+    "weights": "model.weights",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "min_accuracy": "gate.min_accuracy",
+    "push": "release.push",
+}
+FORM = {
+    "data_dir": Param(
+        None,
+        type=["null", "string"],
+        minLength=1,
+        title="Data directory",
+        description="Folder with one folder of images for each of the two classes.",
+    ),
+    "weights": Param(
+        None,
+        type=["null", "string"],
+        minLength=1,
+        title="Pretrained weights",
+        description="`imagenet`, `none`, or the path of a DenseNet-121 weights file without top.",
+    ),
+    "epochs": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=1000,
+        title="Epochs",
+        description="At most this many; training stops early when validation no longer improves.",
+    ),
+    "batch_size": Param(
+        None,
+        type=["null", "integer"],
+        minimum=2,
+        maximum=4096,
+        title="Batch size",
+        description="Images in one training step; a smaller one needs less memory.",
+    ),
+    "min_accuracy": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=1,
+        title="Minimum accuracy",
+        description="The gate's bound on the test split, from 0 to 1.",
+    ),
+    "push": Param(
+        None,
+        type=["null", "boolean"],
+        title="Push",
+        description="No: build and test the image, but leave the registry and production alone.",
+    ),
+}
+
+
+def run_stage(stage: str) -> dict[str, Any]:
+    """Runs a stage of this DAG run; gives its record. What it refuses is one readable error."""
+    import os
+
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+    )
+
+    from ml_tasks.errors import (
+        EngineUnavailable,
+        MammoError,
+        PushError,
+        StageSkipped,
+        StorageError,
+    )
+    from ml_tasks.sequences import begin_run, run_stage
+
+    context = get_current_context()
+    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+    try:
+        if stage == "validate_data":
+            begin_run(context["run_id"], config, chosen_settings(context))
+        return run_stage(stage, context["run_id"], config).model_dump(mode="json")
+    except StageSkipped as skipped:
+        raise AirflowSkipException(str(skipped)) from None
+    except (EngineUnavailable, PushError, StorageError) as error:  # may be over in a while: retried
+        raise AirflowException(str(error)) from None
+    except MammoError as error:  # the same again would fail again
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+
+
+def chosen_settings(context: Any) -> dict[str, Any]:
+    """What the form sets, and the folder that the newest new-data event names."""
+    settings: dict[str, Any] = {}
+    events = (context.get("triggering_asset_events") or {}).get(NEW_DATA) or ()
+    folders = [event.extra["data_dir"] for event in events if (event.extra or {}).get("data_dir")]
+    if folders:
+        settings["paths.raw"] = folders[-1]
+    chosen = {SETTINGS[key]: context["params"].get(key) for key in SETTINGS}
+    return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
+
+
+@dag(
+    dag_display_name="Mammography retraining",
+    doc_md=__doc__,
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(WEEKLY, timezone="UTC"), assets=[NEW_DATA]
+    ),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    params=FORM,
+    tags=["mammography"],
+    default_args={
+        # One more try for what may pass by itself (a worker lost, a disk full, an engine restarted);
+        # wrong data or settings fail at once.
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(hours=6),
+    },
+)
+def mammography_retraining() -> None:
+    @task(doc_md="Lists and measures every image; see report.html and the Data Docs of the run.")
+    def validate_data() -> dict[str, Any]:
+        return run_stage("validate_data")
+
+    @task(doc_md="Cleans the images to 128×128 and splits them by patient.")
+    def preprocess() -> dict[str, Any]:
+        return run_stage("preprocess")
+
+    @task(
+        queue="gpu",
+        pool="gpu",
+        execution_timeout=timedelta(days=3),
+        doc_md="Trains DenseNet-121, on a GPU where there is one; one line for each epoch.",
+    )
+    def train() -> dict[str, Any]:
+        return run_stage("train")
+
+    @task(queue="gpu", pool="gpu", doc_md="Judges the ONNX model that would ship.")
+    def evaluate() -> dict[str, Any]:
+        return run_stage("evaluate")
+
+    @task.short_circuit(doc_md="PASS, or FAIL with the reasons; after a FAIL the rest is skipped.")
+    def gate() -> dict[str, Any] | None:
+        decision = run_stage("gate")
+        return decision if decision["verdict"] == "PASS" else None
+
+    @task(queue="build", doc_md="Seals the release and builds the image of the service.")
+    def build_image() -> dict[str, Any]:
+        return run_stage("build_image")
+
+    @task(queue="build", doc_md="Runs the built image and compares its answers.")
+    def smoke_test() -> dict[str, Any]:
+        return run_stage("smoke_test")
+
+    @task(
+        queue="build",
+        pool="production",
+        retries=2,  # a registry may be away for longer
+        doc_md="Pushes the image, checks its digest in the registry, then moves `production`.",
+    )
+    def push_model() -> dict[str, Any]:
+        return run_stage("push_model")
+
+    (
+        validate_data()
+        >> preprocess()
+        >> train()
+        >> evaluate()
+        >> gate()
+        >> build_image()
+        >> smoke_test()
+        >> push_model()
+    )
+
+
+mammography_retraining()

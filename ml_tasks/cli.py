@@ -1,0 +1,185 @@
+"""`mammo <stage>`: every stage without Airflow, through the same functions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_tasks import sequences
+from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.errors import GateRefused, MammoError
+from ml_tasks.progress import log_to_terminal
+from ml_tasks.run_paths import RunPaths
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 gate FAIL)."""
+    chosen = _parser().parse_args(arguments)
+    return guarded(lambda: chosen.command(chosen))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Runs `command`; an expected error becomes one readable message and an exit status."""
+    log_to_terminal()
+    try:
+        return command()
+    except MammoError as error:
+        sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; nothing half-written was left in place\n")
+        return 130
+
+
+def clean_main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m ml_tasks.preprocessing clean --input data/raw --output data/cleaned`."""
+    parser = argparse.ArgumentParser(prog="python -m ml_tasks.preprocessing")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("clean", help="validate raw images, clean and split them")
+    command.add_argument("--input", type=Path, help="raw folder with two class folders")
+    command.add_argument("--output", type=Path, help="folder for the cleaned set")
+    _config_arguments(command)
+    chosen = parser.parse_args(arguments)
+
+    def run() -> int:
+        settings = parse_settings(chosen.set)
+        for key, value in (("paths.raw", chosen.input), ("paths.cleaned", chosen.output)):
+            if value is not None:
+                settings[key] = str(value.absolute())
+        sequences.clean(load_config(chosen.config, settings))
+        return 0
+
+    return guarded(run)
+
+
+def train_main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m ml_tasks.train --config config.yaml`; exit status 3 if the gate says FAIL."""
+    parser = argparse.ArgumentParser(prog="python -m ml_tasks.train")
+    _config_arguments(parser)
+    chosen = parser.parse_args(arguments)
+
+    def run() -> int:
+        sequences.train_and_judge(_config(chosen))
+        return 0
+
+    return guarded(run)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mammo", description="Raw mammograms to a tested, pushed image of a service."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for stage in sequences.STAGES:
+        command = _command(commands, stage, _stage, f"the stage {stage} of one run")
+        command.add_argument("--run", required=True, help="the run's id")
+        command.set_defaults(stage=stage)
+    whole = _command(commands, "run", _run, "all stages of a new run, without Airflow")
+    whole.add_argument("--run", help="the new run's id; the time if not given")
+    release = _command(commands, "release", _release, "build, smoke-test and push a model")
+    release.add_argument("--run", help="a run that passed the gate; else the one in paths.model")
+    imports = _command(commands, "import", _import, "labelled images into data/raw/<Class>/")
+    imports.add_argument("--images", type=Path, required=True, help="folder of the images")
+    imports.add_argument(
+        "--labels", type=Path, required=True, help="CSV with the columns file, label, patient_id"
+    )
+    imports.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
+    sample = _command(commands, "sample", _sample, "synthetic mammograms for a demo without data")
+    sample.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
+    sample.add_argument("--patients", type=int, default=120, help="two pictures each (120)")
+    base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
+    base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
+    demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")
+    demo.add_argument("--data", type=Path, help="raw folder; phantoms if there are no data")
+    _command(commands, "stop", _stop, "end everything that demo started")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Command, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    _config_arguments(command)
+    command.set_defaults(command=function)
+    return command
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. model.weights=none"
+    )
+
+
+def _config(chosen: argparse.Namespace) -> Config:
+    return load_config(chosen.config, parse_settings(chosen.set))
+
+
+def _stage(chosen: argparse.Namespace) -> int:
+    config = _config(chosen)
+    run = RunPaths(config.paths.runs, chosen.run)
+    if chosen.stage == sequences.STAGES[0] or not run.config.exists() or chosen.set:
+        sequences.begin_run(chosen.run, chosen.config, parse_settings(chosen.set))
+    record = sequences.run_stage(chosen.stage, chosen.run, chosen.config)
+    return GateRefused.exit_status if getattr(record, "passed", True) is False else 0
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    run_id = chosen.run or sequences.new_run_id("manual")
+    decision = sequences.run_all(run_id, chosen.config, parse_settings(chosen.set))
+    return 0 if decision.passed else GateRefused.exit_status
+
+
+def _release(chosen: argparse.Namespace) -> int:
+    sequences.release_current(_config(chosen), chosen.run)
+    return 0
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    from ml_tasks.dataset.importer import import_images
+
+    output = chosen.output or _config(chosen).paths.raw
+    counts = import_images(chosen.images, chosen.labels, output)
+    text = ", ".join(f"{count} {label}" for label, count in counts.items())
+    sys.stdout.write(f"{output}: {text}, with metadata.csv\n")
+    return 0
+
+
+def _sample(chosen: argparse.Namespace) -> int:
+    from ml_tasks.dataset.phantoms import write_sample
+
+    output = chosen.output or _config(chosen).paths.raw
+    sys.stdout.write(f"{output}: {write_sample(output, chosen.patients)} phantoms\n")
+    return 0
+
+
+def _serving_base(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.engine import connect
+    from ml_tasks.release.serving_base import ensure_serving_base
+
+    wheels = chosen.wheels or chosen.config.absolute().parent / ".local" / "wheels"
+    client = connect()
+    try:
+        sys.stdout.write(f"{ensure_serving_base(client, wheels)}\n")
+    finally:
+        client.close()
+    return 0
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from ml_tasks.local_stack.demo import DemoOptions, demo
+
+    return demo(DemoOptions.from_environment(config=chosen.config.absolute(), data=chosen.data))
+
+
+def _stop(chosen: argparse.Namespace) -> int:
+    from ml_tasks.local_stack.stop import stop
+
+    return stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Stages in order: one stage of a run, a whole run, and the training guide's own commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.errors import GateRefused, ReleaseError, StageSkipped
+from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, StageRecord
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import replaced_directory, storage_errors, write_json
+
+log = logging.getLogger(__name__)
+
+STAGES = (
+    "validate_data",
+    "preprocess",
+    "train",
+    "evaluate",
+    "gate",
+    "build_image",
+    "smoke_test",
+    "push_model",
+)
+IMAGE_STAGES = STAGES[-3:]  # those that need a Docker engine
+CURRENT = "run.json"  # beside model.h5: which run it came from
+
+
+def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Config:
+    """Freezes the configuration of a run: its later stages read this copy, whatever changes.
+
+    Raises:
+        ConfigError: an unknown key or a bad value.
+    """
+    config = load_config(config_path, settings)
+    save_config(config, RunPaths(config.paths.runs, run_id).config)
+    return config
+
+
+def run_stage(stage: str, run_id: str, config_path: Path) -> StageRecord:
+    """Runs one stage of a run that `begin_run` has begun; gives its record.
+
+    Raises:
+        MammoError: whatever the stage refuses.
+    """
+    run = RunPaths(load_config(config_path).paths.runs, run_id)
+    return _stage(stage)(run, load_config(run.config))
+
+
+def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
+    """Every stage in order; a FAIL of the gate ends the run before the image is built."""
+    config = begin_run(run_id, config_path, settings)
+    run = RunPaths(config.paths.runs, run_id)
+    for stage in STAGES:
+        try:
+            record = _stage(stage)(run, config)
+        except StageSkipped as skipped:
+            log.info("%s and what follows is skipped: %s", stage, skipped)
+            break
+        if isinstance(record, Decision) and not record.passed:
+            break
+    return run.load(Decision)
+
+
+def clean(config: Config) -> PreprocessRecord:
+    """`python -m ml_tasks.preprocessing clean`: paths.raw validated and cleaned into paths.cleaned."""
+    from ml_tasks.preprocessing import preprocess
+    from ml_tasks.validation import validate_data
+
+    run = RunPaths(config.paths.runs, new_run_id("clean"), cleaned=config.paths.cleaned)
+    save_config(config, run.config)
+    validate_data(run, config)
+    return preprocess(run, config)
+
+
+def train_and_judge(config: Config) -> Decision:
+    """`python -m ml_tasks.train`: trains on paths.cleaned, evaluates, and on PASS fills paths.model.
+
+    Raises:
+        GateRefused: the gate's verdict is FAIL; paths.model keeps what it held.
+    """
+    from ml_tasks.evaluate import evaluate
+    from ml_tasks.gate import gate
+    from ml_tasks.train import train
+
+    run = RunPaths(
+        config.paths.runs,
+        new_run_id("train"),
+        cleaned=config.paths.cleaned,
+        log_root=config.paths.logs,
+    )
+    save_config(config, run.config)
+    train(run, config)
+    evaluate(run, config)
+    decision = gate(run, config)
+    if not decision.passed:
+        raise GateRefused(
+            f"{decision.summary()}. {config.paths.model} is unchanged; the report is "
+            f"{run.stage('evaluate') / 'report.html'}"
+        )
+    publish(run, config)
+    log.info("report: %s", run.stage("evaluate") / "report.html")
+    return decision
+
+
+def publish(run: RunPaths, config: Config) -> None:
+    """Puts model.h5 and classes.json into paths.model in one step, with the run they came from."""
+    target = config.paths.model
+    with replaced_directory(target, owned=lambda path: (path / CURRENT).exists()) as work:
+        with storage_errors(target):
+            for name in ("model.h5", "classes.json"):
+                shutil.copyfile(run.stage("train") / name, work / name)
+        cleaned = str(run.cleaned) if run.cleaned else None
+        write_json(work / CURRENT, {"run_id": run.run_id, "cleaned": cleaned})
+    log.info("saved %s and classes.json", target / "model.h5")
+
+
+def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
+    """`./push_model.sh`: image, smoke test and push of `run_id`, else of the model in paths.model.
+
+    Raises:
+        ReleaseError: nothing has passed the gate yet.
+    """
+    run = RunPaths(config.paths.runs, run_id) if run_id else _current(config)
+    # The run's own settings, but where to ship to is decided now.
+    config = load_config(run.config).model_copy(update={"release": config.release})
+    for stage in IMAGE_STAGES:
+        _stage(stage)(run, config)
+    return run.load(ReleaseRecord)
+
+
+def new_run_id(kind: str) -> str:
+    """A run id that sorts by time: kind and the UTC time to the microsecond."""
+    return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def _current(config: Config) -> RunPaths:
+    pointer = config.paths.model / CURRENT
+    if not pointer.exists():
+        raise ReleaseError(
+            f"{config.paths.model} holds no model that passed the gate; run "
+            "`python -m ml_tasks.train --config config.yaml` first, or name a run with --run"
+        )
+    content = json.loads(pointer.read_text())
+    cleaned = Path(content["cleaned"]) if content["cleaned"] else None
+    return RunPaths(config.paths.runs, content["run_id"], cleaned=cleaned)
+
+
+def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
+    """The stage's function; its room is imported only now, so that a worker needs only its own."""
+    from importlib import import_module
+
+    module = {"validate_data": "validation", "preprocess": "preprocessing"}.get(stage, stage)
+    function = getattr(import_module(f"ml_tasks.{module}"), stage)
+    if stage not in IMAGE_STAGES:
+        return function  # type: ignore[no-any-return]
+
+    def with_engine(run: RunPaths, config: Config) -> StageRecord:
+        _check_wanted(stage, config)
+        from ml_tasks.release.engine import connect
+
+        client = connect()
+        try:
+            return function(run, config, client)  # type: ignore[no-any-return]
+        finally:
+            client.close()
+
+    return with_engine
+
+
+def _check_wanted(stage: str, config: Config) -> None:
+    if os.environ.get("SKIP_DOCKER"):
+        reason = os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
+        raise StageSkipped(reason)
+    if stage == "push_model" and not config.release.push:
+        raise StageSkipped("release.push is false: the image stays on this machine")
