@@ -45,28 +45,23 @@ class Follower:
             time.sleep(every_seconds)
 
     def _tell(self, task: TaskInstance) -> None:
-        if task.task_id == "train" and task.state in _RUNNING | {"success", "failed"}:
-            self._tell_epochs(task)
         now = (task.state, task.try_number)
-        before = self._states.get(task.task_id, (None, 0))
-        if now == before:
-            return
-        self._states[task.task_id] = now
-        if task.state in _RUNNING and before != now:
+        changed = now != self._states.get(task.task_id, (None, 0))
+        if changed and task.state in _RUNNING:
             again = f" (try {task.try_number})" if task.try_number > 1 else ""
             self.say(f"{task.task_id}: started{again}")
-        elif task.state == "up_for_retry":
+            self._epochs_shown = 0 if task.task_id == "train" else self._epochs_shown
+        if task.task_id == "train" and (task.state in _RUNNING or changed):
+            self._tell_epochs(task)
+        if changed and task.state == "up_for_retry":
             self.say(f"{task.task_id}: failed, will be tried again: {self._last(task)}")
-        elif task.ended:
+        elif changed and task.ended:
             note = self._last(task)
             took = f" in {in_words(task.duration)}" if task.duration and task.try_number else ""
             self.say(f"{task.task_id}: {task.state}{took}{': ' + note if note else ''}")
+        self._states[task.task_id] = now
 
     def _tell_epochs(self, task: TaskInstance) -> None:
-        if self._states.get("train", (None, 0))[1] != task.try_number:
-            self._epochs_shown = 0
-        if self._states.get("train") == (task.state, task.try_number) and task.ended:
-            return
         lines = epochs(self.api.log(self.dag_id, self.run_id, task))
         for line in lines[self._epochs_shown :]:
             self.say(f"  {line}")

@@ -62,8 +62,7 @@ def ensure_registry(
         try:
             return _run_image(state, engine, port, say)
         except (StackError, DockerException, OSError) as error:
-            first = str(error).splitlines()[0][:200]
-            say(f"the image {IMAGE} cannot run here ({first}); using Debian's docker-registry")
+            say(f"{str(error).splitlines()[0][:120]}; using Debian's docker-registry instead")
             _remove_container(state, engine)
     return run_program(state, port)
 
@@ -162,7 +161,7 @@ def _pull(client: docker.DockerClient, say: Callable[[str], None]) -> None:
         try:
             client.images.pull(IMAGE)
         except (DockerException, OSError) as error:
-            trouble.append(str(error))
+            trouble.append(getattr(error, "explanation", None) or str(error))
 
     # A pull has no time limit of its own, and an unreachable hub may never answer.
     thread = threading.Thread(target=pull, daemon=True)
