@@ -81,13 +81,18 @@ def ping(host: str) -> str | None:
     return None
 
 
-def start_dockerd(state: Path, host: str, options: Sequence[str] = ()) -> None:
+def start_dockerd(
+    state: Path, host: str, options: Sequence[str] = (), program: Sequence[str] = ("dockerd",)
+) -> None:
     """Starts dockerd by hand, recorded so that `stop` ends it, and waits until it answers.
+
+    A second engine on one machine needs folders and a network namespace of its own (`program`
+    ("unshare", "--net", "dockerd")): it would take the bridge docker0 away from the first.
 
     Raises:
         StackError: it ended or did not answer in time; the end of its log is quoted.
     """
-    command = ["dockerd", "--host", host, *options]
+    command = [*program, "--host", host, *options]
     started = processes.start(state, DOCKERD, command)
     deadline = time.monotonic() + _START_SECONDS
     while (trouble := ping(host)) is not None:

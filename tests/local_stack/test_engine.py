@@ -44,7 +44,8 @@ def test_an_engine_of_our_own_is_started_and_ended(engine_place: Engine, tmp_pat
     host = f"unix://{tmp_path}/docker.sock"
     folders = {"data-root": "root", "exec-root": "exec", "pidfile": "pid"}
     options = [f"--{name}={tmp_path / folder}" for name, folder in folders.items()]
-    start_dockerd(tmp_path, host, [*options, "--bridge=none", "--iptables=false"])
+    # In a network namespace of its own: the running engine keeps its bridge docker0.
+    start_dockerd(tmp_path, host, options, program=("unshare", "--net", "dockerd"))
     assert ping(host) is None
     started = processes.running(tmp_path, engines.DOCKERD)
     assert started is not None
