@@ -1,0 +1,107 @@
+"""A real engine, a real registry, and a toy run that has passed its gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from docker import DockerClient
+
+from ml_tasks.build_image import build_image
+from ml_tasks.errors import EngineUnavailable
+from ml_tasks.records import ImageRecord
+from ml_tasks.release.engine import connect
+from ml_tasks.release.serving_base import checkout_file, ensure_serving_base
+from ml_tasks.smoke_test import smoke_test
+from tests.docker.engine_proxy import EngineProxy
+from tests.docker.registry_process import RegistryProcess
+from tests.toy_run import ToyRun, make_toy_run
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerClient]:
+    try:
+        client = connect()
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def serving_base(engine: DockerClient) -> str:
+    return ensure_serving_base(engine, checkout_file("pyproject.toml").parent / ".local" / "wheels")
+
+
+@pytest.fixture(scope="session")
+def repository(engine: DockerClient) -> Iterator[str]:
+    """A repository name of this session's own; its images are removed at the end."""
+    name = f"mammography-toy-{uuid4().hex[:8]}"
+    yield name
+    for image in engine.images.list():
+        if any(name in tag for tag in image.tags):
+            engine.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[RegistryProcess]:
+    if not RegistryProcess.installed():
+        pytest.skip("no docker-registry on this machine (Debian: apt-get install docker-registry)")
+    process = RegistryProcess(tmp_path / "registry")
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def toy(tmp_path: Path, serving_base: str, repository: str) -> ToyRun:
+    """A run that has passed its gate; no registry answers at its address."""
+    return make_toy_run(tmp_path / "toy", image=repository)
+
+
+@pytest.fixture
+def built(toy: ToyRun, engine: DockerClient) -> ImageRecord:
+    return build_image(toy.run, toy.config, engine)
+
+
+@pytest.fixture
+def tested(
+    tmp_path: Path,
+    serving_base: str,
+    repository: str,
+    registry: RegistryProcess,
+    engine: DockerClient,
+) -> ToyRun:
+    """A run whose image is built and smoke-tested, with a registry that answers."""
+    toy = make_toy_run(tmp_path / "toy", image=repository, registry=registry.address)
+    build_image(toy.run, toy.config, engine)
+    smoke_test(toy.run, toy.config, engine)
+    return toy
+
+
+@pytest.fixture
+def proxy(engine: DockerClient) -> Iterator[EngineProxy]:
+    """The engine behind a socket that a test can cut."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        pytest.skip(f"the engine at {address} is not behind a socket of this machine")
+    proxy = EngineProxy(address.removeprefix("unix://"))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def through(proxy: EngineProxy) -> Iterator[Callable[[], DockerClient]]:
+    """Makes clients of the engine that go through the proxy."""
+    clients: list[DockerClient] = []
+
+    def make() -> DockerClient:
+        clients.append(connect(address=proxy.address))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -1,0 +1,164 @@
+"""push_model on a real engine and a real registry: `production` moves last, and only for certain."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from docker import DockerClient
+
+from ml_tasks.build_image import build_image
+from ml_tasks.errors import EngineUnavailable, PushError, ReleaseError, StageOrderError
+from ml_tasks.push_model import push_model
+from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.release.bundle import verify
+from ml_tasks.release.registry import digest_of
+from ml_tasks.smoke_test import smoke_test
+from tests.docker.engine_proxy import EngineProxy
+from tests.docker.registry_process import RegistryProcess
+from tests.toy_run import ToyRun, make_toy_run
+
+pytestmark = pytest.mark.docker
+
+
+def tags(registry: RegistryProcess, toy: ToyRun) -> dict[str, str]:
+    return registry.tags(toy.config.release.image)
+
+
+def record_folder(toy: ToyRun) -> Path:
+    return Path(toy.run.load(ImageRecord).bundle).parent / "record"
+
+
+def test_the_version_and_production_are_the_same_image(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    record = push_model(tested.run, tested.config, engine)
+    assert tags(registry, tested) == {record.version: record.digest, "production": record.digest}
+    assert record.production_before is None
+    size = tested.run.load(ImageRecord).size_bytes
+    assert record.bytes_pushed + record.bytes_skipped == pytest.approx(size, rel=0.01)
+    assert json.loads((record_folder(tested) / "push.json").read_text())["digest"] == record.digest
+    assert (record_folder(tested) / "smoke.json").exists()
+
+
+def test_a_rerun_pushes_nothing_and_ends_the_same(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    first = push_model(tested.run, tested.config, engine)
+    before = tags(registry, tested)
+    second = push_model(tested.run, tested.config, engine)
+    assert tags(registry, tested) == before
+    assert (second.digest, second.bytes_pushed) == (first.digest, 0)
+    assert second.bytes_skipped > 0
+    assert sorted(path.name for path in record_folder(tested).iterdir()) == [
+        "push.json",
+        "smoke.json",
+    ]
+
+
+def test_the_next_release_moves_production_and_keeps_the_old_version(
+    tested: ToyRun,
+    registry: RegistryProcess,
+    engine: DockerClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = push_model(tested.run, tested.config, engine)
+    image = tested.config.release.image
+    later = make_toy_run(tmp_path / "later", "later", registry=registry.address, image=image)
+    build_image(later.run, later.config, engine)
+    smoke_test(later.run, later.config, engine)
+    with caplog.at_level(logging.INFO, "ml_tasks"):
+        second = push_model(later.run, later.config, engine)
+    assert second.production_before == first.digest
+    assert tags(registry, later) == {
+        first.version: first.digest,
+        second.version: second.digest,
+        "production": second.digest,
+    }
+    # The base is there already: only the release's own layer travels.
+    assert second.bytes_pushed < 100_000 < second.bytes_skipped
+    assert "bytes are there already" in caplog.text
+
+
+def test_a_registry_that_is_down_is_retried_and_then_named(
+    tested: ToyRun,
+    registry: RegistryProcess,
+    engine: DockerClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The release is kept, production stays where it was, and clearing the task completes."""
+    first = push_model(tested.run, tested.config, engine)
+    image = tested.config.release.image
+    later = make_toy_run(tmp_path / "later", "later", registry=registry.address, image=image)
+    built = build_image(later.run, later.config, engine)
+    smoke_test(later.run, later.config, engine)
+    registry.stop()
+    with pytest.raises(PushError, match="production has not moved; start the registry") as error:
+        push_model(later.run, later.config, engine)
+    assert "cannot be reached" in str(error.value) and registry.address in str(error.value)
+    assert "attempt 1 of 2" in caplog.text and "trying again in 2 s" in caplog.text
+    verify(Path(built.bundle))
+    assert str(Path(built.bundle).parent) in str(error.value)
+    assert not later.run.has(ReleaseRecord)
+    registry.start()
+    assert tags(registry, later)["production"] == first.digest
+    assert push_model(later.run, later.config, engine).production_before == first.digest
+    assert tags(registry, later)["production"] != first.digest
+
+
+@pytest.mark.parametrize("moment", [b'"Preparing"', b'"Digest"'])
+def test_the_engine_gone_during_the_push(
+    tested: ToyRun,
+    registry: RegistryProcess,
+    proxy: EngineProxy,
+    through: Callable[[], DockerClient],
+    moment: bytes,
+) -> None:
+    client = through()
+    proxy.cut_at = moment
+    with pytest.raises(EngineUnavailable, match="stopped answering while .* was pushed"):
+        push_model(tested.run, tested.config, client)
+    assert not tested.run.has(ReleaseRecord)
+    assert "production" not in tags(registry, tested)
+    proxy.start()
+    record = push_model(tested.run, tested.config, through())
+    assert tags(registry, tested)["production"] == record.digest
+
+
+def test_an_untested_image_is_not_pushed(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    smoke = tested.run.load(SmokeRecord).model_copy(update={"image_id": "sha256:" + "1" * 64})
+    tested.run.seal(tested.run.stage("smoke_test"), smoke)
+    with pytest.raises(ReleaseError, match="run smoke_test again"):
+        push_model(tested.run, tested.config, engine)
+    with tested.run.writing("build_image") as work:
+        record = tested.run.load(ImageRecord)
+        tested.run.seal(work, record.model_copy(update={"size_bytes": 1}))
+    with pytest.raises(StageOrderError, match="smoke_test .* earlier attempt of build_image"):
+        push_model(tested.run, tested.config, engine)
+    assert tags(registry, tested) == {}
+
+
+def test_a_tag_that_someone_moved_does_not_ship_another_image(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    image = tested.run.load(ImageRecord)
+    repository, _, tag = image.image.partition(":")
+    assert engine.images.get(image.serving_base).tag(repository, tag)
+    record = push_model(tested.run, tested.config, engine)
+    assert engine.images.get(record.reference).id == image.image_id
+
+
+def test_an_unknown_tag_is_none_and_a_dead_registry_an_error(
+    registry: RegistryProcess, engine: DockerClient
+) -> None:
+    assert digest_of(engine, f"{registry.address}/never-pushed", "production") is None
+    registry.stop()
+    with pytest.raises(PushError, match="cannot be reached"):
+        digest_of(engine, f"{registry.address}/never-pushed", "production")
