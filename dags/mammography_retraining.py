@@ -9,7 +9,7 @@
 | stage | what it does | what it leaves in `runs/<run>/` |
 |---|---|---|
 | validate_data | lists and measures every image, holds a Great Expectations suite to them | `validate_data/` manifest, report, Data Docs |
-| preprocess | removes borders, labels and tape, crops to 128×128, splits by patient | `cleaned/` pictures, index, image spec |
+| preprocess | removes borders, labels and tape, crops to 128x128, splits by patient | `cleaned/` pictures, index, image spec |
 | train | trains DenseNet-121, one line in the log for each epoch | `train/` model.h5, classes.json, history; `logs/` |
 | evaluate | judges the very model that would ship, on patients it has never seen | `evaluate/` model.onnx, metrics, report |
 | gate | PASS or FAIL with one sentence for each rule | `gate/` decision.json |
@@ -24,7 +24,7 @@ replaces its own output and nothing else. One run goes at a time; `production` m
 
 The work is done by the package `ml_tasks`, one module for each stage; `mammo <stage>` runs it
 without Airflow.
-"""
+"""  # noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pendulum
 from airflow.sdk import (
     Asset,
     AssetOrTimeSchedule,
@@ -151,20 +150,22 @@ def chosen_settings(context: Any) -> dict[str, Any]:
 @dag(
     dag_display_name="Mammography retraining",
     doc_md=__doc__,
+    # Without a start date the first scheduled run is the next one due: with one, switching the DAG
+    # on would at once start the run of last Monday.
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable(WEEKLY, timezone="UTC"), assets=[NEW_DATA]
     ),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     params=FORM,
     tags=["mammography"],
     default_args={
-        # One more try for what may pass by itself (a worker lost, a disk full, an engine restarted);
-        # wrong data or settings fail at once.
+        # One more try for what may pass by itself: a worker lost, a disk full, an engine
+        # restarted. Wrong data or settings fail at once.
         "retries": 1,
         "retry_delay": timedelta(minutes=1),
         "execution_timeout": timedelta(hours=6),
+        "show_return_value_in_logs": False,  # the stage's own last line says it for people
     },
 )
 def mammography_retraining() -> None:
@@ -172,7 +173,7 @@ def mammography_retraining() -> None:
     def validate_data() -> dict[str, Any]:
         return run_stage("validate_data")
 
-    @task(doc_md="Cleans the images to 128×128 and splits them by patient.")
+    @task(doc_md="Cleans the images to 128x128 and splits them by patient.")
     def preprocess() -> dict[str, Any]:
         return run_stage("preprocess")
 

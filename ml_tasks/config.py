@@ -1,4 +1,4 @@
-"""config.yaml as typed, frozen settings: read once, every refusal names the key and what is allowed."""
+"""config.yaml as typed, frozen settings: a refusal names the key, the value, what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage evaluate: the ONNX model that would ship, judged on raw files through the service's predictor."""
+"""Stage evaluate: the ONNX model that would ship, judged on raw files as the service does."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
         run.seal(work, record)
     log.info(
         "confusion matrix: %d found, %d missed, %d left alone, %d false alarms",
-        test.true_positives, test.false_negatives, test.true_negatives, test.false_positives,
+        test.true_positives,
+        test.false_negatives,
+        test.true_negatives,
+        test.false_positives,
     )
     log.info(record.summary())
     return record

@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 _NAMES = {"accuracy": "accuracy", "auc": "AUC", "sensitivity": "sensitivity"}
 
 
-def decide(figures: Mapping[str, Any], policy: GatePolicy) -> tuple[Verdict, tuple[RuleResult, ...]]:
+def decide(
+    figures: Mapping[str, Any], policy: GatePolicy
+) -> tuple[Verdict, tuple[RuleResult, ...]]:
     """The verdict on the test split's `figures` (accuracy, auc, sensitivity, each 0..1).
 
     Raises:
@@ -62,10 +64,11 @@ def gate(run: RunPaths, config: Config) -> Decision:
 
 def _figure(figures: Mapping[str, Any], name: str) -> float:
     value = figures.get(name)
-    usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or not math.isfinite(value) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        value = math.nan
+    if not 0 <= value <= 1:  # NaN fails this too
         raise MetricError(
-            f"the test split's {_NAMES[name]} is {value!r}, not a number from 0 to 1: nothing can "
+            f"the test split's {_NAMES[name]} is {figures.get(name)!r}, not a number from 0 to 1: nothing can "
             "be decided, nothing is shipped. Look into evaluate's log and run it again"
         )
     return float(value)

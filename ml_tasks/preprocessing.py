@@ -28,7 +28,8 @@ def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
     """Writes cleaned/{train,val,test}/<Class>/<stem>.png, index.csv and image_spec.json.
 
     Raises:
-        DataError: a file changed since validation, too many show no breast, a class cannot be split.
+        DataError: a file changed since validation, too many show no breast, or a class has too
+            few patients to split.
         StageOrderError: validate_data has not passed in this run.
         StorageError: no space left; what an earlier attempt left still stands.
     """

@@ -70,7 +70,7 @@ def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Deci
 
 
 def clean(config: Config) -> PreprocessRecord:
-    """`python -m ml_tasks.preprocessing clean`: paths.raw validated and cleaned into paths.cleaned."""
+    """`python -m ml_tasks.preprocessing clean`: paths.raw, validated, to paths.cleaned."""
     from ml_tasks.preprocessing import preprocess
     from ml_tasks.validation import validate_data
 
@@ -81,7 +81,7 @@ def clean(config: Config) -> PreprocessRecord:
 
 
 def train_and_judge(config: Config) -> Decision:
-    """`python -m ml_tasks.train`: trains on paths.cleaned, evaluates, and on PASS fills paths.model.
+    """`python -m ml_tasks.train`: trains on paths.cleaned, judges, on PASS fills paths.model.
 
     Raises:
         GateRefused: the gate's verdict is FAIL; paths.model keeps what it held.
@@ -160,7 +160,7 @@ def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
     module = {"validate_data": "validation", "preprocess": "preprocessing"}.get(stage, stage)
     function = getattr(import_module(f"ml_tasks.{module}"), stage)
     if stage not in IMAGE_STAGES:
-        return function  # type: ignore[no-any-return]
+        return function
 
     def with_engine(run: RunPaths, config: Config) -> StageRecord:
         _check_wanted(stage, config)
@@ -168,7 +168,7 @@ def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
 
         client = connect()
         try:
-            return function(run, config, client)  # type: ignore[no-any-return]
+            return function(run, config, client)
         finally:
             client.close()
 

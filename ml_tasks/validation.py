@@ -1,4 +1,4 @@
-"""Stage validate_data: scan the raw folder into a manifest and hold a Great Expectations suite to it."""
+"""Stage validate_data: the raw folder as a manifest, held to a Great Expectations suite."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
     log.info(record.summary())
     if failures:
         raise DataError(
-            "the data did not pass validation:\n  " + "\n  ".join(failures)
+            "the data did not pass validation:\n  "
+            + "\n  ".join(failures)
             + f"\nSee {run.stage('validate_data') / 'report.html'}, mend the files and run again"
         )
     return record
@@ -82,7 +83,7 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
 def check_expectations(
     rows: Sequence[ManifestRow], config: DataConfig, docs: Path
 ) -> tuple[Expectation, ...]:
-    """Runs the suite as one Great Expectations checkpoint; leaves its Data Docs in folder `docs`."""
+    """Runs the suite as one Great Expectations checkpoint; its Data Docs go to folder `docs`."""
     import great_expectations as gx  # seconds to import: only where a suite is run
     from great_expectations.checkpoint import UpdateDataDocsAction
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -128,9 +129,7 @@ def _suite(config: DataConfig) -> list[GxExpectation]:
             mostly=1 - share,
             meta={"title": f"at most {share:.0%} of the files are set aside as unusable"},
         ),
-        gxe.ExpectColumnValuesToBeUnique(
-            column="path", meta={"title": "each file is listed once"}
-        ),
+        gxe.ExpectColumnValuesToBeUnique(column="path", meta={"title": "each file is listed once"}),
         gxe.ExpectColumnValuesToNotBeNull(
             column="patient", meta={"title": "each usable image has a patient"}
         ),
@@ -161,7 +160,7 @@ def _suite(config: DataConfig) -> list[GxExpectation]:
 
 
 def _frame(rows: Sequence[ManifestRow]) -> pd.DataFrame:
-    """The manifest as the suite sees it; figures of files set aside are null, so they do not count."""
+    """The manifest as the suite sees it; figures of files set aside are null and do not count."""
     import pandas as pd
 
     patients: dict[str, set[str]] = defaultdict(set)
@@ -196,7 +195,8 @@ def _expectation(entry: dict[str, Any]) -> Expectation:
     meta = entry["expectation_config"].get("meta") or {}
     failing = [str(place["path"]) for place in result.get("unexpected_index_list") or ()]
     values = sorted({str(value) for value in result.get("partial_unexpected_list") or ()})
-    observed = f"{result.get('unexpected_count', 0)} of {result.get('element_count', 0)} files differ"
+    unexpected, total = result.get("unexpected_count", 0), result.get("element_count", 0)
+    observed = f"{unexpected} of {total} files differ"
     if values:
         observed += f" (e.g. {', '.join(values[:3])})"
     if (entry.get("exception_info") or {}).get("raised_exception"):

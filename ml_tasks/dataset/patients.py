@@ -1,4 +1,4 @@
-"""Who is on the picture: metadata.csv, else a pattern in the file name, else each file by itself."""
+"""Who is on the picture: metadata.csv, else a pattern in the file name, else each file alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic mammograms for a demo without data: breast, texture, lesion, film border, label, tape."""
+"""Synthetic mammograms for a demo without data: breast, lesion, film border, label, tape."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Film = NDArray[np.uint8]
 
 
 def write_sample(folder: Path, patients: int = 120, seed: int = 7) -> int:
-    """Writes two phantoms for each patient to folder/<Class>/, with metadata.csv; gives their count.
+    """Writes two phantoms for each patient to folder/<Class>/ and metadata.csv; their count.
 
-    Every other patient is Positive: both pictures show a lesion. The same seed gives the same files.
+    Every other patient is Positive: both pictures show a lesion. One seed gives the same files.
 
     Raises:
         StorageError: the folder holds other files, or there is no space left.
@@ -63,7 +63,7 @@ def phantom(random: np.random.Generator, lesion: bool) -> Film:
 
 
 def _breast_shape(random: np.random.Generator) -> Canvas:
-    """A half ellipse on the left edge (HEIGHT, WIDTH), 0 outside to 1 inside with a soft skin line."""
+    """A half ellipse on the left edge (HEIGHT, WIDTH), 0 outside to 1 inside, soft at the skin."""
     shape = np.zeros((HEIGHT, WIDTH), np.float32)
     centre = (0, int(HEIGHT * random.uniform(0.48, 0.55)))
     axes = (int(WIDTH * random.uniform(0.5, 0.68)), int(HEIGHT * random.uniform(0.3, 0.4)))

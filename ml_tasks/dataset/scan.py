@@ -1,4 +1,4 @@
-"""Walking raw/<Class>/...: every file is read once, measured, and kept or set aside with a reason."""
+"""Walking raw/<Class>/...: every file is measured, and kept or set aside with a reason."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ml_tasks.config import DataConfig
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.dataset.patients import patients_of
 from ml_tasks.errors import DataError, ImageRejected
+from ml_tasks.imaging.breast import Pixels
 from ml_tasks.imaging.decode import SUFFIXES, decode
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.progress import counted
@@ -20,7 +21,9 @@ from ml_tasks.progress import counted
 log = logging.getLogger(__name__)
 
 
-def scan(raw: Path, config: DataConfig, spec: ImageSpec) -> tuple[list[ManifestRow], tuple[str, ...]]:
+def scan(
+    raw: Path, config: DataConfig, spec: ImageSpec
+) -> tuple[list[ManifestRow], tuple[str, ...]]:
     """The manifest of a raw folder, sorted by path, and warnings for the report.
 
     Raises:
@@ -59,8 +62,8 @@ def class_folders(raw: Path, positive: str) -> tuple[str, str]:
         raise DataError(f"the data folder {raw} holds no class folder; {layout}")
     if len(names) != 2:
         raise DataError(
-            f"{raw} holds {len(names)} class folder(s) ({', '.join(names)}); exactly two are needed, "
-            "one of each class"
+            f"{raw} holds {len(names)} class folder(s) ({', '.join(names)}); "
+            "exactly two are needed, one of each class"
         )
     if positive not in names:
         raise DataError(
@@ -78,10 +81,9 @@ def set_aside_copies(rows: list[ManifestRow]) -> list[ManifestRow]:
     first: dict[tuple[str, str], str] = {}
     kept = []
     for row in rows:
-        original = first.setdefault((row.pixel_sha256, row.label), row.path) if row.usable else row.path
-        if original != row.path:
-            row = _aside(row, f"same picture as {original}")
-        kept.append(row)
+        original = first.setdefault((row.pixel_sha256, row.label), row.path)
+        copy = row.usable and original != row.path
+        kept.append(_aside(row, f"same picture as {original}") if copy else row)
     return kept
 
 
@@ -113,9 +115,7 @@ def _measure(
         data = file.read_bytes()
     except OSError as error:
         return _aside(row, f"cannot be read: {error.strerror}")
-    row = row.model_copy(
-        update={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    )
+    row = row.model_copy(update={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
     try:
         image = decode(data, spec)
     except ImageRejected as rejected:
@@ -129,7 +129,7 @@ def _measure(
             "bit_depth": image.bit_depth,
             "width": pixels.shape[1],
             "height": pixels.shape[0],
-            "pixel_sha256": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+            "pixel_sha256": _pixel_hash(pixels),
             "brightness": round(float(pixels.mean()), 2),
             "contrast": round(float(pixels.std()), 2),
         }
@@ -137,6 +137,10 @@ def _measure(
     if pixels.std() < config.min_contrast:
         return _aside(row, f"blank: the grey levels differ by only {pixels.std():.1f}")
     return row
+
+
+def _pixel_hash(pixels: Pixels) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _aside(row: ManifestRow, reason: str) -> ManifestRow:

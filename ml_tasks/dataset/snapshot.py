@@ -14,7 +14,7 @@ def read_unchanged(path: Path, sha256: str) -> bytes:
     Raises:
         DataError: the file is gone or has changed since validate_data.
     """
-    remedy = "put it back as it was, or start a new run (or clear validate_data) to take in the change"
+    remedy = "put it back as it was, or clear validate_data to take in the change"
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -49,7 +49,7 @@ def youden_threshold(labels: Labels, scores: Scores) -> float:
 
 
 def split_metrics(labels: Labels, scores: Scores, threshold: float) -> SplitMetrics:
-    """Metrics of probabilities `scores` (N,) in 0..1 against `labels` (N,), positive from threshold.
+    """Metrics of `scores` (N,) in 0..1 against `labels` (N,); positive from `threshold` on.
 
     Raises:
         MetricError: only one class, or a score that is no number.

@@ -40,7 +40,12 @@ def confusion_plot(metrics: SplitMetrics, negative: str, positive: str) -> bytes
         for column, count in enumerate(counts):
             dark = count > metrics.images / 2
             axes.text(
-                column, row, str(count), ha="center", va="center", size=16,
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                size=16,
                 color="white" if dark else "black",
             )
     names = [negative, positive]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ def dark_background(pixels: Pixels) -> Pixels:
     """
     dark = np.count_nonzero(pixels <= _DARK)
     bright = np.count_nonzero(pixels >= _BRIGHT)
-    return cast(Pixels, 255 - pixels) if bright > dark else pixels
+    return 255 - pixels if bright > dark else pixels
 
 
 def without_frame(pixels: Pixels, spec: ImageSpec) -> Pixels:
@@ -62,8 +62,7 @@ def breast_mask(pixels: Pixels, spec: ImageSpec) -> Pixels:
     if count < 2 or areas.max() < spec.min_breast_share * pixels.size:
         raise ImageRejected("no_breast", "no breast stands out from the background; a blank image?")
     body = (labels == 1 + int(areas.argmax())).astype(np.uint8)
-    grown = cv2.dilate(body, _disc(spec.regrowth)) & bright
-    return _filled(grown)
+    return _filled(cv2.bitwise_and(cv2.dilate(body, _disc(spec.regrowth)), bright))
 
 
 def _frame_lines(shares: NDArray[np.floating], spec: ImageSpec) -> int:
@@ -77,7 +76,7 @@ def _disc(diameter: int) -> NDArray[np.uint8]:
     return cast(NDArray[np.uint8], shape)
 
 
-def _filled(mask: Pixels) -> Pixels:
+def _filled(mask: Any) -> Pixels:
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(mask)
     cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)

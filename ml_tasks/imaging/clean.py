@@ -45,7 +45,7 @@ def facing_right(pixels: Pixels) -> Pixels:
 
 
 def padded_to_square(pixels: Pixels) -> Pixels:
-    """Pixels (H,W) with black added at the right, or above and below in equal parts; no stretching."""
+    """Pixels (H,W) with black added at the right, or above and below alike; never stretched."""
     height, width = pixels.shape
     side = max(height, width)
     above = (side - height) // 2

@@ -36,7 +36,8 @@ def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
     """Decodes one PNG, JPEG, TIFF or PGM file to grey pixels (H,W) uint8, 0-255.
 
     Raises:
-        ImageRejected: `empty`, `not_an_image`, `too_large`, `too_small`, `unsupported`, `unreadable`.
+        ImageRejected: its code is `empty`, `not_an_image`, `too_large`, `too_small`,
+            `unsupported` or `unreadable`.
     """
     if not data:
         raise ImageRejected("empty", "the file is empty (0 bytes)")
@@ -75,7 +76,9 @@ def _check_header(image: Image.Image, spec: ImageSpec) -> None:
             "too_small", f"{width}x{height} pixels; each side needs at least {spec.min_side}"
         )
     if image.mode not in _BITS and image.mode not in _DEEP:
-        raise ImageRejected("unsupported", f"pixel type {image.mode} is not read; use grey 8 or 16 bit")
+        raise ImageRejected(
+            "unsupported", f"pixel type {image.mode} is not read; use grey 8 or 16 bit"
+        )
     if getattr(image, "n_frames", 1) > 1:
         raise ImageRejected("unsupported", "the file holds several pictures; save one in each file")
 
@@ -88,7 +91,7 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB").convert("L"), dtype=np.uint8)
 
 
-def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Stretches deep pixels to 0-255; the brightest 0.1 % may saturate, so no hot pixel decides."""
     low = float(values.min())
     high = float(np.percentile(values, 99.9))

@@ -57,8 +57,8 @@ class RefreshBatchNorm(keras.callbacks.Callback):  # type: ignore[misc]
     def _measure(self) -> tuple[list[Any], list[Any]]:
         """Mean and variance of each layer's input over all batches, as if they were one."""
         total = 0
-        means = [0.0] * len(self._layers)
-        squares = [0.0] * len(self._layers)
+        means: list[Any] = [0.0] * len(self._layers)
+        squares: list[Any] = [0.0] * len(self._layers)
         for index in range(len(self._batches)):
             images, _ = self._batches[index]
             self._measuring.predict_on_batch(images)

@@ -37,8 +37,8 @@ class EpochLine(keras.callbacks.Callback):  # type: ignore[misc]
         self.history.append({"epoch": epoch + 1, **figures})
         per_epoch = (time.monotonic() - self._start) / len(self.history)
         log.info(
-            "epoch %d/%d  loss %.4f  accuracy %.3f  AUC %.3f  |  validation loss %.4f  "
-            "accuracy %.3f  AUC %.3f  |  learning rate %.2g  |  at most %.0f s left",
+            "epoch %d/%d: loss %.3f, accuracy %.3f, AUC %.3f; validation loss %.3f, "
+            "accuracy %.3f, AUC %.3f; learning rate %.2g; at most %.0f s left",
             epoch + 1,
             self._total,
             figures["loss"],

@@ -66,9 +66,7 @@ def fit(
         train.pixels, train.labels, train.order, training.batch_size, seed=training.seed
     )
     plain = Batches(train.pixels, train.labels, train.order, training.batch_size)
-    held_out = Batches(
-        validation.pixels, validation.labels, validation.order, training.batch_size
-    )
+    held_out = Batches(validation.pixels, validation.labels, validation.order, training.batch_size)
     start = 0
     for step in steps:
         _compile(network, trainer, step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_tasks.config import ModelConfig
@@ -16,7 +17,7 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 
 def build_network(config: ModelConfig) -> keras.Model:
-    """The network that ships: float32 (N,128,128,3) in 0-255 to (N,1), the positive class's probability.
+    """The network that ships: float32 (N,128,128,3) in 0-255 to (N,1), the probability.
 
     Raises:
         TrainingError: the pretrained weights cannot be downloaded or do not fit.
@@ -50,8 +51,7 @@ def set_trainable(network: keras.Model, blocks: Sequence[str] | None) -> int:
         normalises = isinstance(layer, keras.layers.BatchNormalization)
         chosen = layer.name.startswith(learning) and not normalises if learning else False
         layer.trainable = True if blocks is None else head or chosen
-    return sum(int(weight.size if hasattr(weight, "size") else _count(weight.shape))
-               for weight in network.trainable_weights)
+    return sum(math.prod(weight.shape) for weight in network.trainable_weights)
 
 
 def load_network(config: ModelConfig, model_file: Path) -> keras.Model:
@@ -88,10 +88,3 @@ def _base(scaled: keras.KerasTensor, weights: str) -> keras.Model:
             f"model.weights: {weights} does not hold the weights of DenseNet-121 without its top "
             f"({error})"
         ) from error
-
-
-def _count(shape: Iterable[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

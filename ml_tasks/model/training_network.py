@@ -29,8 +29,10 @@ def _augmentation(config: AugmentationConfig, seed: int) -> list[keras.layers.La
     layers: list[keras.layers.Layer] = []
     if config.horizontal_flip or config.vertical_flip:
         both = config.horizontal_flip and config.vertical_flip
-        mode = "horizontal_and_vertical" if both else (
-            "horizontal" if config.horizontal_flip else "vertical"
+        mode = (
+            "horizontal_and_vertical"
+            if both
+            else ("horizontal" if config.horizontal_flip else "vertical")
         )
         layers.append(keras.layers.RandomFlip(mode, seed=seed))
     if config.rotation_degrees:

@@ -16,11 +16,13 @@ _TEMPLATE = """{% block content %}
 predictor that the service uses. Data {{ cleaned.raw }}, manifest
 <code>{{ cleaned.manifest_sha256[:12] }}</code>; model <code>{{ trained.model_sha256[:12] }}</code>,
 ONNX <code>{{ onnx_sha256[:12] }}</code>.</p>
-<p>The positive class is <strong>{{ cleaned.positive }}</strong>{% if meaning.get(cleaned.positive) %}
-({{ meaning[cleaned.positive] }}){% endif %}. The threshold {{ '%.4f'|format(threshold) }} was chosen on
-the validation split (largest sensitivity + specificity), before the test split was looked at.</p>
+<p>The positive class is <strong>{{ cleaned.positive }}</strong>
+{% if meaning.get(cleaned.positive) %}({{ meaning[cleaned.positive] }}){% endif %}.
+The threshold {{ '%.4f'|format(threshold) }} was chosen on the validation split (largest
+sensitivity + specificity), before the test split was looked at.</p>
 <h2>Figures</h2>
-<table><tr><th>Split</th>{% for name in columns %}<th class="number">{{ name }}</th>{% endfor %}</tr>
+<table><tr><th>Split</th>{% for name in columns %}
+<th class="number">{{ name }}</th>{% endfor %}</tr>
 {% for split, figures in splits.items() %}<tr><td>{{ split }}</td>
 {% for name in columns %}<td class="number">{% if figures[name] is integer %}{{ figures[name] }}
 {% else %}{{ '%.3f'|format(figures[name]) }}{% endif %}</td>{% endfor %}</tr>{% endfor %}</table>
@@ -33,9 +35,11 @@ src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}
 <h2>Data</h2>
 <table><tr><th>Split</th><th class="number">Patients</th>
 {% for name in cleaned.classes %}<th class="number">{{ name }}</th>{% endfor %}</tr>
-{% for split, count in cleaned.patients.items() %}<tr><td>{{ split.value }}</td>
+{% for split, count in cleaned.patients.items() %}<tr>
+<td>{{ split.value }}</td>
 <td class="number">{{ count }}</td>{% for name in cleaned.classes %}
-<td class="number">{{ cleaned.counts[split].get(name, 0) }}</td>{% endfor %}</tr>{% endfor %}</table>
+<td class="number">{{ cleaned.counts[split].get(name, 0) }}</td>{% endfor %}</tr>
+{% endfor %}</table>
 <p>No patient is in two splits. {{ cleaned.quarantined }} file(s) were set aside.</p>
 <h2>Training</h2>
 <p>{{ trained.summary() }}; weights: {{ trained.weights }}.</p>

@@ -1,4 +1,4 @@
-"""The page of validate_data: what was found, which expectations held, which files were set aside."""
+"""The page of validate_data: what was found, which expectations held, what was set aside."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _TEMPLATE = """{% block content %}
 <td>{{ result.title }}</td><td>{{ result.observed }}
 {% if not result.met and result.failing %}<ul>{% for path in result.failing %}<li>{{ path }}</li>
 {% endfor %}</ul>{% if result.failing_count > result.failing|length %}and
-{{ result.failing_count - result.failing|length }} more, in the Data Docs{% endif %}{% endif %}</td></tr>
+{{ result.failing_count - result.failing|length }} more, in the Data Docs{% endif %}{% endif %}
+</td></tr>
 {% endfor %}</table>
 <p><a href="data_docs/index.html">Great Expectations Data Docs</a> list every failing file.</p>
 <h2>Classes</h2>
