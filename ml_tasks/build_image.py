@@ -8,8 +8,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from docker import DockerClient
-
 import ml_tasks
 from ml_tasks.config import Config
 from ml_tasks.errors import GateRefused, ReleaseError
@@ -22,6 +20,7 @@ from ml_tasks.records import (
     TrainRecord,
 )
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
+from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
 from ml_tasks.release.model_card import model_card
 from ml_tasks.release.serving_base import serving_base_reference

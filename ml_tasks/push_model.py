@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from docker import DockerClient
-
 from ml_tasks.config import Config
 from ml_tasks.errors import PushError, ReleaseError
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import add_record, verify
+from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
 from ml_tasks.release.registry import PushReport, digest_of, patiently, push
 from ml_tasks.run_paths import RunPaths

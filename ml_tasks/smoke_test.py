@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-from docker import DockerClient
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
@@ -24,6 +23,7 @@ from ml_tasks.records import (
 )
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.container import RunningImage, isolated
+from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_json

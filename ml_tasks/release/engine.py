@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import requests
 import urllib3
-from docker import DockerClient
+from docker import DockerClient as DockerClient  # stages take the type from here
 from docker.errors import APIError, DockerException
 
 from ml_tasks.errors import EngineUnavailable

@@ -41,19 +41,25 @@ def repository(engine: DockerClient) -> Iterator[str]:
     """A repository name of this session's own; its images are removed at the end."""
     name = f"mammography-toy-{uuid4().hex[:8]}"
     yield name
-    for image in engine.images.list():
-        if any(name in tag for tag in image.tags):
-            engine.images.remove(image.id, force=True)
+    # By tag: an image that another one was built from goes with the last tag of that one.
+    for tag in [tag for image in engine.images.list() for tag in image.tags if name in tag]:
+        engine.images.remove(tag)
+
+
+@pytest.fixture(scope="session")
+def registry_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
+    if not RegistryProcess.installed():
+        pytest.skip("no docker-registry on this machine (Debian: apt-get install docker-registry)")
+    process = RegistryProcess(tmp_path_factory.mktemp("registry"))
+    yield process
+    process.stop()
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryProcess]:
-    if not RegistryProcess.installed():
-        pytest.skip("no docker-registry on this machine (Debian: apt-get install docker-registry)")
-    process = RegistryProcess(tmp_path / "registry")
-    process.start()
-    yield process
-    process.stop()
+def registry(registry_of_session: RegistryProcess) -> RegistryProcess:
+    """Answers at the start of each test; the base's layers are pushed into it only once."""
+    registry_of_session.start()
+    return registry_of_session
 
 
 @pytest.fixture
@@ -75,8 +81,9 @@ def tested(
     registry: RegistryProcess,
     engine: DockerClient,
 ) -> ToyRun:
-    """A run whose image is built and smoke-tested, with a registry that answers."""
-    toy = make_toy_run(tmp_path / "toy", image=repository, registry=registry.address)
+    """A run whose image is built and smoke-tested, with a registry that has none of it yet."""
+    image = f"{repository}-{uuid4().hex[:8]}"
+    toy = make_toy_run(tmp_path / "toy", image=image, registry=registry.address)
     build_image(toy.run, toy.config, engine)
     smoke_test(toy.run, toy.config, engine)
     return toy

@@ -36,7 +36,9 @@ class RegistryProcess:
         return shutil.which("docker-registry") is not None
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Starts it, unless it runs, and waits until it answers."""
+        if self._process is not None:
+            return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["docker-registry", "serve", str(self._settings)], stdout=log, stderr=log

@@ -1,4 +1,4 @@
-"""build_image on a real engine: sealed, built offline, the same again; anything unjudged refused."""
+"""build_image on a real engine: sealed, built offline, the same again; no unjudged file."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_file_that_was_not_judged_is_refused(
 def test_a_stage_run_anew_since_the_verdict_is_refused(toy: ToyRun, engine: DockerClient) -> None:
     record = toy.run.load(TrainRecord).model_copy(update={"seconds": 2.0})
     toy.run.seal(toy.run.stage("train"), record)
-    with pytest.raises(StageOrderError, match="evaluate .* earlier attempt of train"):
+    with pytest.raises(StageOrderError, match=r"evaluate .* earlier attempt of train"):
         build_image(toy.run, toy.config, engine)
 
 
@@ -107,7 +107,7 @@ def test_the_engine_gone_during_the_build(
 ) -> None:
     """The task must say so plainly, keep the release, and complete when it is cleared."""
     proxy.cut_at = moment
-    with pytest.raises(EngineUnavailable, match="stopped answering while .* was built"):
+    with pytest.raises(EngineUnavailable, match=r"stopped answering while .* was built"):
         build_image(toy.run, toy.config, through())
     assert not toy.run.has(ImageRecord)
     (bundle,) = toy.config.paths.releases.glob("*/bundle")

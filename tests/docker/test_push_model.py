@@ -1,4 +1,4 @@
-"""push_model on a real engine and a real registry: `production` moves last, and only for certain."""
+"""push_model on a real engine and a real registry: `production` moves last and surely."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_engine_gone_during_the_push(
 ) -> None:
     client = through()
     proxy.cut_at = moment
-    with pytest.raises(EngineUnavailable, match="stopped answering while .* was pushed"):
+    with pytest.raises(EngineUnavailable, match=r"stopped answering while .* was pushed"):
         push_model(tested.run, tested.config, client)
     assert not tested.run.has(ReleaseRecord)
     assert "production" not in tags(registry, tested)
@@ -140,7 +140,7 @@ def test_an_untested_image_is_not_pushed(
     with tested.run.writing("build_image") as work:
         record = tested.run.load(ImageRecord)
         tested.run.seal(work, record.model_copy(update={"size_bytes": 1}))
-    with pytest.raises(StageOrderError, match="smoke_test .* earlier attempt of build_image"):
+    with pytest.raises(StageOrderError, match=r"smoke_test .* earlier attempt of build_image"):
         push_model(tested.run, tested.config, engine)
     assert tags(registry, tested) == {}
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.docker
 
 
 def leftovers(engine: DockerClient) -> list[object]:
-    mark = {"label": "mammography.smoke-test"}
+    mark: dict[str, str | list[str] | bool] = {"label": "mammography.smoke-test"}
     return [
         *engine.containers.list(all=True, filters=mark),
         *engine.networks.list(filters=mark),
@@ -55,11 +55,11 @@ def test_the_image_runs_without_rights_network_or_a_place_to_write(
     with isolated(engine, built.image_id, "rights") as running, running.http:
         running.wait_until_ready(60)
         inside = running.container
-        assert inside.exec_run(["id", "-u"]).output.strip() == b"10001"
+        assert inside.exec_run(["id", "-u"]).output == b"10001\n"
         for folder in ("/tmp", "/release", "/app"):
             assert inside.exec_run(["touch", f"{folder}/x"]).exit_code != 0
-        status = inside.exec_run(["grep", "CapEff", "/proc/1/status"]).output
-        assert status.split()[1] == b"0000000000000000"
+        rights = inside.exec_run(["grep", "CapEff", "/proc/1/status"]).output
+        assert rights == b"CapEff:\t0000000000000000\n"
         outside = "import socket; socket.create_connection(('192.0.2.1', 80), 2)"
         assert inside.exec_run(["python", "-c", outside]).exit_code != 0
         assert inside.exec_run(["python", "-m", "ml_tasks.serving.probe"]).exit_code == 0
@@ -144,7 +144,7 @@ def test_raw_files_that_changed_are_named(
 def test_a_gate_run_anew_is_refused(toy: ToyRun, built: ImageRecord, engine: DockerClient) -> None:
     record = toy.run.load(Decision)
     toy.run.seal(toy.run.stage("gate"), record.model_copy(update={"inputs": {}}))
-    with pytest.raises(StageOrderError, match="build_image .* earlier attempt of gate"):
+    with pytest.raises(StageOrderError, match=r"build_image .* earlier attempt of gate"):
         smoke_test(toy.run, toy.config, engine)
 
 

@@ -57,7 +57,7 @@ def test_a_missing_part_is_named_and_nothing_is_left(tmp_path: Path) -> None:
 
 def test_a_set_of_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=r"check extra\.txt"):
-        seal(tmp_path, {name: b"" for name in (*FILES, "extra.txt")})
+        seal(tmp_path, dict.fromkeys((*FILES, "extra.txt"), b""))
 
 
 def test_sealing_over_an_altered_release_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 from ml_tasks.release.serving_base import checkout_file, serving_sources
 
 ALLOWED = ("errors", "records", "storage", "imaging", "inference", "release.bundle", "serving")
@@ -26,6 +28,19 @@ def test_the_lock_names_no_index_and_every_hash() -> None:
     pins = re.findall(r"^\S+==\S+", text, re.MULTILINE)
     assert len(pins) >= 10
     assert len(re.findall(r"^\S+==\S+ \\\n    --hash=sha256:", text, re.MULTILINE)) == len(pins)
+
+
+@pytest.mark.parametrize("name", ["numpy", "onnxruntime", "opencv-python-headless", "pillow"])
+def test_every_lock_pins_what_makes_pixels_and_probabilities_alike(name: str) -> None:
+    """Another version in training than in the service could give another answer."""
+    (served,) = versions(checkout_file("requirements/serving.txt"), name)
+    for lock in checkout_file("requirements").glob("*.txt"):
+        found = versions(lock, name)
+        assert not found or served in found, f"{lock.name} pins {name} {found}, serving {served}"
+
+
+def versions(lock: Path, name: str) -> list[str]:
+    return re.findall(rf"^{name}==([\w.+]+)", lock.read_text(), re.MULTILINE)
 
 
 def test_the_lock_alone_imports_the_service(tmp_path: Path) -> None:
