@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_regist
 PROJECT = Path(__file__).resolve().parents[1]
 # Downloaded wheels are kept between test runs, as `make demo` keeps them; nothing else is shared.
 WHEELS = PROJECT / ".local" / "wheels"
+
+EVERY_MINUTE = "mammography_retraining_every_minute"
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,38 @@ def airflow(
     root = tmp_path_factory.mktemp("project")
     defaults = load_config(PROJECT / "config.yaml")
     paths = {f"paths.{name}": str(root / name) for name in type(defaults.paths).model_fields}
-    overrides = {**paths, "release.registry": registry.address}
+    overrides = {
+        **paths,
+        "release.registry": registry.address,
+        # No pretrained weights can be had everywhere; one epoch shows that the stage works.
+        "model.weights": "none",
+        "training.epochs": 1,
+    }
     config = load_config(PROJECT / "config.yaml", overrides)
     save_config(config, root / "config.yaml")
-    settings = AirflowSettings(stack_state, free_ports(1)[0], PROJECT, root / "config.yaml")
+    _copy_dags(root)
+    settings = AirflowSettings(stack_state, free_ports(1)[0], root, root / "config.yaml")
     api = ensure_airflow(settings)
     yield LocalAirflow(api, settings, config, root)
     api.close()
     stop_airflow(stack_state)
+
+
+def _copy_dags(root: Path) -> None:
+    """The DAGs as they are, and the retraining once more, every minute, to see its cron fire."""
+    for name in ("dags", "plugins"):
+        if (PROJECT / name).exists():
+            shutil.copytree(
+                PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+    text = (PROJECT / "dags" / "mammography_retraining.py").read_text()
+    weekly = 'WEEKLY = "0 3 * * 1"'
+    assert weekly in text
+    text = text.replace(weekly, 'WEEKLY = "* * * * *"')
+    text = text.replace(
+        "    dag_display_name=", f'    dag_id="{EVERY_MINUTE}",\n    dag_display_name='
+    )
+    (root / "dags" / "every_minute.py").write_text(text)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,73 @@
+"""The shared runs: sample data, real films refused, real films shipped, data that are not valid."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ml_tasks.config import load_config, save_config
+from ml_tasks.dataset.importer import import_images
+from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.local_stack.demo import DAG_ID
+from tests.airflow.runs import EndedRun, finish, run_to_end
+from tests.conftest import LocalAirflow
+
+
+@pytest.fixture(scope="session")
+def sample_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "sample"
+    write_sample(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def films(mini_mias: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """mini-MIAS imported as the README says; removed with pytest's temporary folders."""
+    folder = tmp_path_factory.mktemp("data") / "films"
+    import_images(mini_mias / "images", mini_mias / "labels.csv", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_run(airflow: LocalAirflow, serving_base: str, sample_data: Path) -> EndedRun:
+    return run_to_end(airflow, {"data_dir": str(sample_data), "epochs": 3})
+
+
+@pytest.fixture(scope="session")
+def invalid_run(
+    airflow: LocalAirflow, sample_run: EndedRun, tmp_path_factory: pytest.TempPathFactory
+) -> EndedRun:
+    """A folder in which one picture lies under both classes and one file is no image."""
+    folder = tmp_path_factory.mktemp("data") / "invalid"
+    write_sample(folder, patients=24)
+    (folder / "metadata.csv").unlink()
+    picture = next((folder / "Positive").glob("*.png"))
+    (folder / "Negative" / "twin.png").write_bytes(picture.read_bytes())
+    (folder / "Negative" / "notes.txt").write_text("not an image")
+    return run_to_end(airflow, {"data_dir": str(folder)})
+
+
+@pytest.fixture(scope="session")
+def refused_run(airflow: LocalAirflow, sample_run: EndedRun, films: Path) -> EndedRun:
+    """Real films, no pretrained weights, the default gate; started by an asset event."""
+    before = {run.dag_run_id for run in airflow.api.runs(DAG_ID)}
+    airflow.api.post_asset_event("mammography_new_data", {"data_dir": str(films)})
+    deadline = time.monotonic() + 120
+    while not (new := [r for r in airflow.api.runs(DAG_ID) if r.dag_run_id not in before]):
+        assert time.monotonic() < deadline, "the asset event has started no run in two minutes"
+        time.sleep(1)
+    return finish(airflow, new[0].dag_run_id)
+
+
+@pytest.fixture(scope="session")
+def permitted_run(airflow: LocalAirflow, refused_run: EndedRun, films: Path) -> EndedRun:
+    """The same films after someone has opened the gate in config.yaml and on the form."""
+    path = airflow.settings.config
+    before = path.read_text()
+    save_config(load_config(path, {"gate.min_auc": 0, "gate.min_sensitivity": 0}), path)
+    try:
+        return run_to_end(airflow, {"data_dir": str(films), "min_accuracy": 0})
+    finally:
+        path.write_text(before)
