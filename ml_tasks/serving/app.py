@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -41,8 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The container's file system is read-only: an upload stays in memory, below the body limit.
     MultiPartParser.spool_max_size = settings.max_body + 1
     model = LoadingPredictor(settings.release)
-    # As many pictures at a time as there are cores: more would only cost memory.
-    limiter = CapacityLimiter(len(os.sched_getaffinity(0)))
+    limiter = CapacityLimiter(settings.at_once)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -14,16 +14,21 @@ MAX_BODY = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service needs to know; `max_body` is in bytes."""
+    """What the service needs to know.
+
+    `max_body` is in bytes; `at_once` is how many images are decoded and judged at a time: one
+    keeps within a gigabyte of memory, since a large film takes hundreds of megabytes.
+    """
 
     release: Path = Path("/release")
     host: str = "0.0.0.0"  # in a container the port must be reachable from outside
     port: int = PORT
     max_body: int = MAX_BODY
+    at_once: int = 1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Reads MAMMO_RELEASE, MAMMO_HOST, MAMMO_PORT and MAMMO_MAX_BODY; each has a default.
+        """Reads MAMMO_RELEASE, MAMMO_HOST, MAMMO_PORT, MAMMO_MAX_BODY and MAMMO_AT_ONCE.
 
         Raises:
             ConfigError: a number is none, or out of its bounds.
@@ -33,6 +38,7 @@ class Settings:
             host=environment.get("MAMMO_HOST", "0.0.0.0"),
             port=_whole(environment, "MAMMO_PORT", PORT, 65535),
             max_body=_whole(environment, "MAMMO_MAX_BODY", MAX_BODY, 1 << 31),
+            at_once=_whole(environment, "MAMMO_AT_ONCE", 1, 1024),
         )
 
 
