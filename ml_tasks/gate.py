@@ -69,7 +69,8 @@ def _figure(figures: Mapping[str, Any], name: str) -> float:
     if not 0 <= value <= 1:  # NaN fails this too
         raise MetricError(
             f"the test split's {_NAMES[name]} is {figures.get(name)!r}, not a number from "
-            "0 to 1: nothing can be decided, nothing is shipped. Look into evaluate's log and run it again"
+            "0 to 1: nothing can be decided, nothing is shipped. Look into evaluate's log and run "
+            "it again"
         )
     return float(value)
 

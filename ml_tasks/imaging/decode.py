@@ -17,6 +17,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm")
 
 _BITS = {"1": 1, "L": 8, "LA": 8, "P": 8, "RGB": 8, "RGBA": 8}
 _DEEP = {"I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32}
+_LEVELS = 1 << 16
+_ROWS = 256  # at a time, when counting levels
 
 # Our own limit stands on the header, before any pixel is read; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -92,10 +94,19 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _to_8_bit(values: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Stretches deep pixels to 0-255; the brightest 0.1 % may saturate, so no hot pixel decides."""
-    low = float(values.min())
-    high = float(np.percentile(values, 99.9))
+    """Stretches deep pixels to 0-255; the brightest 0.1 % may saturate, so no hot pixel decides.
+
+    Works through a table of all 65,536 levels, so that a large film needs little memory.
+    """
+    if values.min() < 0 or values.max() > _LEVELS - 1:
+        raise ImageRejected("unsupported", "pixels of more than 16 bits are not read")
+    counts = np.zeros(_LEVELS, np.int64)
+    for row in range(0, len(values), _ROWS):
+        counts += np.bincount(values[row : row + _ROWS].ravel(), minlength=_LEVELS)
+    low = int(np.flatnonzero(counts)[0])
+    high = int(np.searchsorted(np.cumsum(counts), 0.999 * values.size))
     if high <= low:
         return np.zeros(values.shape, np.uint8)
-    scaled = (values.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    scaled = (np.arange(_LEVELS, dtype=np.float32) - low) * (255.0 / (high - low))
+    table = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return table[values]
