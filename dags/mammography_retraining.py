@@ -150,10 +150,12 @@ def chosen_settings(context: Any) -> dict[str, Any]:
 @dag(
     dag_display_name="Mammography retraining",
     doc_md=__doc__,
-    # Without a start date the first scheduled run is the next one due: with one, switching the DAG
-    # on would at once start the run of last Monday.
+    # Switching the DAG on must not at once start the run of last Monday. No start date, and a zero
+    # interval: with run_immediately=False Airflow 3.3 still starts a run that is less than a tenth
+    # of a week late.
     schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(WEEKLY, timezone="UTC"), assets=[NEW_DATA]
+        timetable=CronTriggerTimetable(WEEKLY, timezone="UTC", run_immediately=timedelta(0)),
+        assets=[NEW_DATA],
     ),
     catchup=False,
     max_active_runs=1,

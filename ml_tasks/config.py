@@ -165,9 +165,13 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
     """
     path = path.absolute()
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; name your configuration file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; name the configuration file in it") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):

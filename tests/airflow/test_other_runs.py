@@ -129,3 +129,10 @@ def _first_scheduled(airflow: LocalAirflow) -> tuple[str, str | None]:
                 return run.dag_run_id, tasks["validate_data"].state
         time.sleep(1)
     raise AssertionError("the schedule has started no run in four minutes")
+
+
+def test_switching_the_dag_on_runs_no_missed_monday(
+    airflow: LocalAirflow, sample_run: EndedRun
+) -> None:
+    """Otherwise whoever unpauses the DAG starts a training that nobody asked for."""
+    assert {run.run_type for run in airflow.api.runs(DAG_ID)} <= {"manual", "asset_triggered"}
