@@ -56,6 +56,8 @@ def ensure_airflow(settings: AirflowSettings, say: Callable[[str], None] = step)
     if processes.running(settings.state, PROCESS) is not None:
         if _as_started(settings):
             return _wait_until_healthy(settings)
+        if not _holds_port(settings):
+            require_free(settings.port, "AIRFLOW_PORT")  # before the running one is ended
         say("Airflow runs with other settings: starting it anew")
         stop_airflow(settings.state)
     require_free(settings.port, "AIRFLOW_PORT")
@@ -151,12 +153,22 @@ def _own_variables(
     }
 
 
+def _started_with(settings: AirflowSettings) -> dict[str, str]:
+    """The variables of the latest start; none before the first."""
+    try:
+        content: dict[str, str] = json.loads((settings.home / "environment.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content
+
+
+def _holds_port(settings: AirflowSettings) -> bool:
+    return _started_with(settings).get("AIRFLOW__API__PORT") == str(settings.port)
+
+
 def _as_started(settings: AirflowSettings) -> bool:
     """Whether the running Airflow was started with these very settings."""
-    try:
-        before: dict[str, str] = json.loads((settings.home / "environment.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
+    before = _started_with(settings)
     ports = [
         int(before.get(f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT", 0))
         for name in ("WORKER", "TRIGGER")

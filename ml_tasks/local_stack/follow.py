@@ -86,7 +86,7 @@ def outcome(lines: list[LogLine], task: TaskInstance) -> str:
     """What the log says at its end: the reason of a skip or a failure, else the stage's summary."""
     if task.state == "skipped":
         reasons = [line.reason for line in lines if line.reason]
-        return reasons[-1] if reasons else ""
+        return reasons[-1] if reasons else "because of an earlier task"
     if task.state in ("failed", "up_for_retry"):
         errors = [error for line in lines for error in line.error_detail or ()]
         if errors:

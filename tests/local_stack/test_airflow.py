@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import socket
 from typing import TYPE_CHECKING
 
 import httpx
@@ -50,6 +52,15 @@ def test_a_running_airflow_is_used_again(airflow: LocalAirflow) -> None:
     before = processes.running(airflow.settings.state, "airflow")
     with ensure_airflow(airflow.settings) as api:
         assert api.unhealthy() == []
+    assert processes.running(airflow.settings.state, "airflow") == before
+
+
+def test_a_taken_port_is_named_before_the_running_one_is_ended(airflow: LocalAirflow) -> None:
+    before = processes.running(airflow.settings.state, "airflow")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        moved = dataclasses.replace(airflow.settings, port=server.getsockname()[1])
+        with pytest.raises(StackError, match="stop it or set AIRFLOW_PORT"):
+            ensure_airflow(moved)
     assert processes.running(airflow.settings.state, "airflow") == before
 
 
