@@ -13,6 +13,7 @@ from ml_tasks.imaging.spec import ImageSpec
 
 Pixels = NDArray[np.uint8]
 _DARK, _BRIGHT = 40, 215
+_BLANK = "no breast stands out from the background; a blank image?"
 
 
 def dark_background(pixels: Pixels) -> Pixels:
@@ -53,6 +54,8 @@ def breast_mask(pixels: Pixels, spec: ImageSpec) -> Pixels:
         ImageRejected: `no_breast`, nothing of a breast's size stands out.
     """
     blurred = cv2.GaussianBlur(pixels, (5, 5), 0)
+    if blurred.std() < spec.min_contrast:  # one grey level all over has no background to leave out
+        raise ImageRejected("no_breast", _BLANK)
     otsu, _ = cv2.threshold(blurred, 0, 255, cv2.THRESH_OTSU)
     level = max(otsu * spec.threshold_share, spec.threshold_floor)
     bright = (blurred > level).astype(np.uint8)
@@ -60,7 +63,7 @@ def breast_mask(pixels: Pixels, spec: ImageSpec) -> Pixels:
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(opened)
     areas = statistics[1:, cv2.CC_STAT_AREA]
     if count < 2 or areas.max() < spec.min_breast_share * pixels.size:
-        raise ImageRejected("no_breast", "no breast stands out from the background; a blank image?")
+        raise ImageRejected("no_breast", _BLANK)
     body = (labels == 1 + int(areas.argmax())).astype(np.uint8)
     return _filled(cv2.bitwise_and(cv2.dilate(body, _disc(spec.regrowth)), bright))
 

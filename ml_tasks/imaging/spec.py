@@ -20,6 +20,7 @@ class ImageSpec(Record):
     frame_level: int = Field(235, ge=1, le=255)  # grey level from which a pixel may be scan frame
     frame_share: float = Field(0.6, gt=0, le=1)  # share of such pixels that makes a line a frame
     frame_depth: float = Field(0.06, ge=0, lt=0.5)  # how far in, as a share of the side
+    min_contrast: float = Field(2.0, ge=0)  # standard deviation of the grey levels; below it: blank
     threshold_share: float = Field(0.42, gt=0, lt=1)  # of Otsu's threshold
     threshold_floor: int = Field(12, ge=0, le=255)  # grey level
     opening: int = Field(15, ge=1)  # diameter; what is thinner is no breast
