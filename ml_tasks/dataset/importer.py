@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from ml_tasks.dataset.patients import METADATA
+from ml_tasks.dataset.patients import METADATA, table
 from ml_tasks.errors import DataError
 from ml_tasks.progress import counted
 from ml_tasks.storage import replaced_directory, write_bytes
@@ -61,8 +61,7 @@ def import_images(images: Path, labels: Path, output: Path) -> dict[str, int]:
 def _read_labels(labels: Path) -> tuple[list[str], list[dict[str, str]]]:
     if not labels.is_file():
         raise DataError(f"the labels file {labels} does not exist")
-    with labels.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
+    with table(labels) as reader:
         fields = list(reader.fieldnames or ())
         missing = [name for name in REQUIRED if name not in fields]
         if missing:
@@ -75,6 +74,8 @@ def _read_labels(labels: Path) -> tuple[list[str], list[dict[str, str]]]:
             empty = [name for name in REQUIRED if not (row[name] or "").strip()]
             if empty:
                 raise DataError(f"{labels} line {line}: {', '.join(empty)} is empty")
+            if len(row) > len(fields):
+                raise DataError(f"{labels} line {line} has more fields than the first line")
             if not _is_folder_name(row["label"]):
                 raise DataError(f"{labels} line {line}: label {row['label']!r} is no folder name")
             rows.append(row)

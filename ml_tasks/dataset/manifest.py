@@ -20,7 +20,7 @@ class ManifestRow(Record):
 
     path: str  # below the raw folder, with forward slashes
     label: str  # the class folder
-    patient: str
+    patient: str = ""
     bytes: int
     sha256: str = ""  # of the file
     status: str = "ok"  # or "quarantined"

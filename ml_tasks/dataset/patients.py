@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ml_tasks.errors import DataError
@@ -52,9 +53,24 @@ def patients_of(raw: Path, pattern: str | None) -> tuple[Callable[[str], str], t
     return lambda path: path, (warning,)
 
 
+@contextmanager
+def table(path: Path) -> Iterator[csv.DictReader[str]]:
+    """The rows of a CSV file that a person wrote.
+
+    Raises:
+        DataError: the file is no UTF-8 text, or no CSV.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            yield csv.DictReader(stream)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no UTF-8 text; save it as CSV UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV file ({error})") from None
+
+
 def _read_metadata(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
+    with table(path) as reader:
         missing = {"file", "patient_id"} - set(reader.fieldnames or ())
         if missing:
             raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")

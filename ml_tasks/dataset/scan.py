@@ -106,7 +106,10 @@ def _measure(
     spec: ImageSpec,
 ) -> ManifestRow:
     path = file.relative_to(raw)
-    row = ManifestRow(path=path.as_posix(), label=path.parts[0], patient="", bytes=0)
+    name = path.as_posix().encode("utf-8", "backslashreplace").decode()
+    row = ManifestRow(path=name, label=path.parts[0], bytes=0)
+    if name != path.as_posix():
+        return _aside(row, "its name is not UTF-8; rename it")
     if not file.resolve().is_relative_to(raw.resolve()) or not file.is_file():
         return _aside(row, "a link to nothing or to outside of the data folder")
     if file.suffix.lower() not in SUFFIXES:
