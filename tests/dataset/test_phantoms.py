@@ -1,0 +1,61 @@
+"""The sample data: the same from one seed, readable, with what cleaning has to remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_tasks.config import DataConfig
+from ml_tasks.dataset.phantoms import HEIGHT, WIDTH, phantom, write_sample
+from ml_tasks.dataset.scan import scan
+from ml_tasks.errors import StorageError
+from ml_tasks.imaging.clean import clean
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.storage import sha256_file
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def test_one_seed_gives_the_same_files(tmp_path: Path) -> None:
+    assert write_sample(tmp_path / "one", patients=3) == 6
+    write_sample(tmp_path / "two", patients=3)
+    write_sample(tmp_path / "other", patients=3, seed=8)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
+    assert hashes(tmp_path / "one") != hashes(tmp_path / "other")
+
+
+def test_more_patients_leave_the_first_ones_as_they_were(tmp_path: Path) -> None:
+    write_sample(tmp_path / "few", patients=2)
+    write_sample(tmp_path / "more", patients=3)
+    few, more = hashes(tmp_path / "few"), hashes(tmp_path / "more")
+    assert all(more[name] == value for name, value in few.items() if name.endswith(".png"))
+
+
+def test_the_sample_is_a_good_raw_folder(tmp_path: Path) -> None:
+    write_sample(tmp_path / "raw", patients=4)
+    rows, warnings = scan(tmp_path / "raw", DataConfig(), ImageSpec())
+    assert all(row.usable for row in rows) and warnings == ()
+    assert len({row.patient for row in rows}) == 4
+    assert len({row.pixel_sha256 for row in rows}) == 8
+
+
+def test_a_folder_that_holds_data_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(b"real")
+    with pytest.raises(StorageError, match="holds files that were not written by this stage"):
+        write_sample(tmp_path, patients=1)
+    assert (tmp_path / "film.png").read_bytes() == b"real"
+
+
+def test_phantoms_are_cleaned_to_one_breast() -> None:
+    """Label, tape and frame of the phantoms lie outside; cleaning must leave none of them."""
+    for number in range(12):
+        film = phantom(np.random.default_rng(number), lesion=bool(number % 2))
+        assert film.shape == (HEIGHT, WIDTH) and film.dtype == np.uint8
+        cleaned = clean(film, ImageSpec())
+        assert 0.3 < np.count_nonzero(cleaned) / cleaned.size < 0.9
+        assert not cleaned[:20, 110:].any() and not cleaned[-20:, 110:].any()

@@ -1,0 +1,165 @@
+"""The whole of cleaning: what is not breast is exactly 0, and the breast keeps its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_tasks.errors import DataError, ImageRejected
+from ml_tasks.imaging.clean import clean, facing_right, padded_to_square, preprocess
+from ml_tasks.imaging.encode import png_bytes, read_png
+from ml_tasks.imaging.spec import ImageSpec
+from tests.builders import Pixels, encoded, film
+
+SPEC = ImageSpec()
+
+
+def difference(one: Pixels, other: Pixels) -> float:
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+def with_label(pixels: Pixels) -> Pixels:
+    """A bright label inside the breast's bounding box, in its empty corner."""
+    marked = pixels.copy()
+    marked[22:38, 68:88] = 235
+    return marked
+
+
+def with_tape(pixels: Pixels) -> Pixels:
+    """A strip of tape across the film, over the breast's lower part."""
+    marked = pixels.copy()
+    marked[164:170] = 160
+    return marked
+
+
+def with_frame(pixels: Pixels) -> Pixels:
+    marked = pixels.copy()
+    marked[:, -7:], marked[:5] = 250, 250
+    return marked
+
+
+def test_the_picture_has_the_specs_size_and_type() -> None:
+    pixels = preprocess(encoded(film(1)), SPEC)
+    assert pixels.shape == (128, 128)
+    assert pixels.dtype == np.uint8
+    assert preprocess(encoded(film(1)), ImageSpec(side=64)).shape == (64, 64)
+
+
+def test_the_same_bytes_give_the_same_pixels() -> None:
+    data = encoded(film(1, lesion=True), "JPEG")
+    assert np.array_equal(preprocess(data, SPEC), preprocess(data, SPEC))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PPM"])
+def test_the_format_makes_no_difference(kind: str) -> None:
+    pixels = film(6, lesion=True)
+    expected = preprocess(encoded(pixels), SPEC)
+    assert difference(preprocess(encoded(pixels, kind), SPEC), expected) < 2
+
+
+def test_an_inverted_film_gives_the_same_picture() -> None:
+    assert np.array_equal(clean(255 - film(7), SPEC), clean(film(7), SPEC))
+
+
+def test_left_and_right_breast_give_the_same_orientation() -> None:
+    pixels = film(8, lesion=True)
+    assert difference(clean(pixels[:, ::-1].copy(), SPEC), clean(pixels, SPEC)) < 2
+
+
+def test_the_chest_wall_comes_to_the_left_edge() -> None:
+    pixels = clean(film(8)[:, ::-1].copy(), SPEC)
+    assert np.count_nonzero(pixels[:, 0]) > 100
+    assert not pixels[:, -1].any()
+
+
+@pytest.mark.parametrize("marked", [with_label, with_tape, with_frame])
+def test_label_tape_and_frame_are_removed(marked: Callable[[Pixels], Pixels]) -> None:
+    """A network that sees the label learns the hospital, not the lesion."""
+    plain, cleaned = clean(film(9), SPEC), clean(marked(film(9)), SPEC)
+    rows, columns = np.mgrid[:128, :128]
+    # Wider than the breast (half axes 64 and 72 here) by the few pixels that the mask grows back.
+    outside = ((rows - 63.5) / 72) ** 2 + (columns / 80) ** 2 > 1
+    assert not plain[outside].any()
+    assert not cleaned[outside].any()
+    assert difference(cleaned, plain) < 3
+
+
+def test_outside_of_the_breast_is_exactly_zero() -> None:
+    """Film noise there would tell one machine from another."""
+    pixels = clean(film(10), SPEC)
+    assert not pixels[0, 100:].any() and not pixels[-1, 100:].any() and not pixels[:, 90:].any()
+
+
+def test_the_breast_is_not_stretched() -> None:
+    """It is 160 high and 90 wide on the film; a stretched mass is a mass of another shape."""
+    pixels = clean(film(11), SPEC)
+    height = np.flatnonzero(pixels.any(axis=1)).size
+    width = np.flatnonzero(pixels.any(axis=0)).size
+    assert height == 128
+    assert width / height == pytest.approx(90 / 160, abs=0.03)
+
+
+def test_a_breast_broader_than_high_is_not_stretched_either() -> None:
+    film_of_a_broad_breast = np.full((160, 300), 8, np.uint8)
+    film_of_a_broad_breast[50:110, :240] = 120
+    pixels = clean(film_of_a_broad_breast, SPEC)
+    height = np.flatnonzero(pixels.any(axis=1)).size
+    width = np.flatnonzero(pixels.any(axis=0)).size
+    assert width == 128
+    assert height / width == pytest.approx(60 / 240, abs=0.03)
+
+
+def test_the_size_of_the_film_makes_no_difference() -> None:
+    pixels = film(12, lesion=True)
+    doubled = pixels.repeat(2, axis=0).repeat(2, axis=1)
+    assert difference(clean(doubled, SPEC), clean(pixels, SPEC)) < 3
+
+
+def test_a_lesion_stays_visible() -> None:
+    assert clean(film(13, lesion=True), SPEC).max() > clean(film(13), SPEC).max() + 40
+
+
+@pytest.mark.parametrize("grey", [0, 30, 128, 200, 255])
+@pytest.mark.parametrize("noise", [0, 2])
+def test_a_blank_film_is_refused_whatever_its_grey(grey: int, noise: int) -> None:
+    """The service must not name a class for a film that was never exposed."""
+    level = np.random.default_rng(1).normal(grey, noise, (200, 160))
+    with pytest.raises(ImageRejected, match="no breast stands out") as refusal:
+        preprocess(encoded(np.clip(level, 0, 255).astype(np.uint8)), SPEC)
+    assert refusal.value.code == "no_breast"
+
+
+def test_facing_right_mirrors_only_where_the_wall_is_at_the_right() -> None:
+    wall_left = np.tril(np.ones((40, 40), np.uint8))
+    assert facing_right(wall_left) is wall_left
+    assert np.array_equal(facing_right(wall_left[:, ::-1]), wall_left)
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 4), (4, 10), (5, 5), (7, 4)])
+def test_padding_adds_black_and_moves_nothing(height: int, width: int) -> None:
+    pixels = np.full((height, width), 9, np.uint8)
+    square = padded_to_square(pixels)
+    side = max(height, width)
+    assert square.shape == (side, side)
+    assert square.sum() == pixels.sum()
+    above = (side - height) // 2
+    assert np.array_equal(square[above : above + height, :width], pixels)
+
+
+def test_a_cleaned_picture_reads_back_from_its_png(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    pixels = clean(film(14), SPEC)
+    path.write_bytes(png_bytes(pixels))
+    assert np.array_equal(read_png(path), pixels)
+    assert png_bytes(pixels) == png_bytes(pixels.copy())
+    path.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"a\.png is missing or damaged; run preprocess again"):
+        read_png(path)
+
+
+def test_the_specs_hash_changes_with_its_numbers() -> None:
+    assert SPEC.sha256() == ImageSpec().sha256()
+    assert SPEC.sha256() != ImageSpec(opening=17).sha256()

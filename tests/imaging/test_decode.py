@@ -1,0 +1,168 @@
+"""Decoding: every format gives the same picture, and no file does harm."""
+
+from __future__ import annotations
+
+import io
+import resource
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from ml_tasks.errors import ImageRejected
+from ml_tasks.imaging.clean import preprocess
+from ml_tasks.imaging.decode import decode
+from ml_tasks.imaging.spec import ImageSpec
+from tests.builders import encoded, film
+
+SPEC = ImageSpec()
+PICTURE = film(3, lesion=True)
+
+
+def deep(pixels: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The same picture in 12 of 16 bits, as digital machines save it."""
+    return pixels.astype(np.uint16) * 16
+
+
+def stretched(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What 16-bit decoding does to a picture: its own range becomes 0-255."""
+    low, high = float(pixels.min()), float(np.percentile(pixels, 99.9))
+    return np.clip((pixels - low) * 255 / (high - low), 0, 255)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size and that holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
+
+
+def several_frames(kind: str) -> bytes:
+    file = io.BytesIO()
+    first, second = Image.fromarray(PICTURE), Image.fromarray(255 - PICTURE)
+    first.save(file, kind, save_all=True, append_images=[second])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("PNG", {"compress_level": 0}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("PPM", {}),
+    ],
+)
+def test_lossless_formats_give_the_very_pixels(kind: str, options: dict[str, Any]) -> None:
+    image = decode(encoded(PICTURE, kind, **options), SPEC)
+    assert np.array_equal(image.pixels, PICTURE)
+    assert (image.format, image.mode, image.bit_depth) == (kind, "L", 8)
+
+
+def test_jpeg_gives_nearly_the_same_pixels() -> None:
+    found = decode(encoded(PICTURE, "JPEG", quality=95), SPEC).pixels
+    assert np.abs(found.astype(int) - PICTURE).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_give_the_same_picture(kind: str) -> None:
+    image = decode(encoded(deep(PICTURE), kind), SPEC)
+    assert image.bit_depth >= 16
+    assert np.abs(image.pixels - stretched(PICTURE)).max() <= 1
+
+
+def test_a_single_hot_pixel_does_not_darken_a_deep_picture() -> None:
+    values = deep(PICTURE)
+    values[0, 0] = 65535
+    found = decode(encoded(values), SPEC).pixels
+    assert np.abs(found - stretched(PICTURE))[1:].max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "LA", "P", "RGB", "RGBA"])
+def test_other_pixel_types_become_grey(mode: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PICTURE).convert(mode).save(file, "PNG")
+    image = decode(file.getvalue(), SPEC)
+    assert image.pixels.shape == PICTURE.shape
+    if mode != "1":
+        assert np.abs(image.pixels.astype(int) - PICTURE).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        (b"", "empty", r"the file is empty \(0 bytes\)"),
+        (b"file,label\nmdb001.png,Positive\n", "not_an_image", "send one of PNG, JPEG, TIFF"),
+        (encoded(PICTURE, "BMP"), "not_an_image", "not a readable image"),
+        (encoded(PICTURE, "GIF"), "not_an_image", "not a readable image"),
+        (encoded(PICTURE)[:-4000], "unreadable", "damaged or cut off"),
+        (encoded(PICTURE, "JPEG")[:-2000], "unreadable", "damaged or cut off"),
+        (encoded(PICTURE, "PPM")[:-2000], "unreadable", "damaged or cut off"),
+        (encoded(PICTURE[:10]), "too_small", "160x10 pixels; each side needs at least 16"),
+        (several_frames("TIFF"), "unsupported", "several pictures; save one in each file"),
+        (several_frames("PNG"), "unsupported", "several pictures; save one in each file"),
+        (
+            encoded(PICTURE.astype(np.float32), "TIFF"),
+            "unsupported",
+            "pixel type F is not read; use grey 8 or 16 bit",
+        ),
+    ],
+)
+def test_what_is_no_usable_image_is_refused_with_its_code(
+    data: bytes, code: str, says: str
+) -> None:
+    with pytest.raises(ImageRejected, match=says) as refusal:
+        decode(data, SPEC)
+    assert refusal.value.code == code
+
+
+def test_a_header_that_claims_too_much_is_refused_without_taking_memory() -> None:
+    """A file of 1 kB must not make the service allocate 3.6 GB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ImageRejected, match="claims 60000x60000 pixels; at most 100 mega") as bomb:
+        decode(png_header(60000, 60000), SPEC)
+    assert bomb.value.code == "too_large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_the_limit_is_the_specs() -> None:
+    with pytest.raises(ImageRejected, match="at most 0.03 megapixels are read"):
+        decode(encoded(PICTURE), ImageSpec(max_megapixels=0.03))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "TIFF", "PPM"]),
+    changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), max_size=8),
+    kept=st.one_of(st.none(), st.integers(0, 6000)),
+    tail=st.binary(max_size=40),
+)
+def test_damaged_bytes_are_cleaned_or_refused_and_nothing_else(
+    kind: str, changes: list[tuple[int, int]], kept: int | None, tail: bytes
+) -> None:
+    """Anything but ImageRejected would be an HTTP 500 of the service."""
+    data = bytearray(FILES[kind])
+    for place, value in changes:
+        data[place] = value
+    try:
+        pixels = preprocess(bytes(data[:kept]) + tail, ImageSpec(max_megapixels=1))
+    except ImageRejected as refusal:
+        assert refusal.code and str(refusal)
+    else:
+        assert pixels.shape == (128, 128)
+        assert pixels.dtype == np.uint8
+
+
+FILES = {kind: encoded(PICTURE, kind) for kind in ("PNG", "JPEG", "TIFF", "PPM")}
