@@ -13,8 +13,9 @@ setup:            ## the environment .venv from the locks
 test: setup lint  ## what CI runs
 	.venv/bin/python -m pytest -m "not full" $(ARGS)
 
-test-full: setup lint  ## everything, the slowest tests too
-	.venv/bin/python -m pytest $(ARGS)
+test-full: setup lint  ## full counts, the slowest tests too; adds its results to docs/test-results.md
+	-MAMMO_FULL=1 .venv/bin/python -m pytest --junitxml=.local/test-full.xml $(ARGS)
+	.venv/bin/python -m tests.results .local/test-full.xml
 
 lint: setup
 	.venv/bin/ruff check .

@@ -196,7 +196,7 @@ def _expectation(entry: dict[str, Any]) -> Expectation:
     failing = [str(place["path"]) for place in result.get("unexpected_index_list") or ()]
     values = sorted({str(value) for value in result.get("partial_unexpected_list") or ()})
     unexpected, total = result.get("unexpected_count", 0), result.get("element_count", 0)
-    observed = f"{unexpected} of {total} files differ"
+    observed = f"{unexpected} of {total} files fail" if unexpected else f"holds for all {total}"
     if values:
         observed += f" (e.g. {', '.join(values[:3])})"
     if (entry.get("exception_info") or {}).get("raised_exception"):

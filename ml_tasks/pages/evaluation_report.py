@@ -16,13 +16,13 @@ _TEMPLATE = """{% block content %}
 predictor that the service uses. Data {{ cleaned.raw }}, manifest
 <code>{{ cleaned.manifest_sha256[:12] }}</code>; model <code>{{ trained.model_sha256[:12] }}</code>,
 ONNX <code>{{ onnx_sha256[:12] }}</code>.</p>
-<p>The positive class is <strong>{{ cleaned.positive }}</strong>
-{% if meaning.get(cleaned.positive) %}({{ meaning[cleaned.positive] }}){% endif %}.
+<p>The positive class is <strong>{{ cleaned.positive }}</strong>:
+{{ meaning.get(cleaned.positive) or "no meaning given in config.yaml" }}.
 The threshold {{ '%.4f'|format(threshold) }} was chosen on the validation split (largest
 sensitivity + specificity), before the test split was looked at.</p>
 <h2>Figures</h2>
 <table><tr><th>Split</th>{% for name in columns %}
-<th class="number">{{ name }}</th>{% endfor %}</tr>
+<th class="number">{{ name.replace("auc", "AUC") }}</th>{% endfor %}</tr>
 {% for split, figures in splits.items() %}<tr><td>{{ split }}</td>
 {% for name in columns %}<td class="number">{% if figures[name] is integer %}{{ figures[name] }}
 {% else %}{{ '%.3f'|format(figures[name]) }}{% endif %}</td>{% endfor %}</tr>{% endfor %}</table>
@@ -43,14 +43,22 @@ src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}
 <p>No patient is in two splits. {{ cleaned.quarantined }} file(s) were set aside.</p>
 <h2>Training</h2>
 <p>{{ trained.summary() }}; weights: {{ trained.weights }}.</p>
-<table><tr>{% for name in curve_columns %}<th class="number">{{ name.replace('_', ' ') }}</th>
-{% endfor %}</tr>{% for row in history %}<tr>{% for name in curve_columns %}<td class="number">
-{{ '%d'|format(row[name]) if name == 'epoch' else '%.3g'|format(row[name]) }}</td>{% endfor %}</tr>
+<table><tr>{% for name in curves %}<th class="number">{{ name }}</th>{% endfor %}</tr>
+{% for row in epochs %}<tr>{% for cell in row %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% endblock %}"""
 
 _FIGURES = ("images", "positives", "accuracy", "auc", "sensitivity", "specificity")
-_CURVES = ("epoch", "loss", "auc", "val_loss", "val_accuracy", "val_auc", "learning_rate")
+# Columns of the training table: heading, key in the history, format.
+_CURVES = (
+    ("epoch", "epoch", ".0f"),
+    ("loss", "loss", ".3f"),
+    ("AUC", "auc", ".3f"),
+    ("validation loss", "val_loss", ".3f"),
+    ("accuracy", "val_accuracy", ".3f"),
+    ("AUC", "val_auc", ".3f"),
+    ("learning rate", "learning_rate", ".2g"),
+)
 
 
 def evaluation_report(
@@ -75,8 +83,8 @@ def evaluation_report(
             "trained": trained,
             "splits": {name: figures.model_dump() for name, figures in splits.items()},
             "columns": _FIGURES,
-            "history": history,
-            "curve_columns": _CURVES,
+            "curves": [heading for heading, _, _ in _CURVES],
+            "epochs": [[format(row[key], form) for _, key, form in _CURVES] for row in history],
             "plots": [(t, base64.b64encode(png).decode()) for t, png in plots.items()],
             "meaning": meaning,
         },

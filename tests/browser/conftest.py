@@ -1,0 +1,77 @@
+"""A headless Chromium that has logged in to the Airflow page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from ml_tasks.local_stack.airflow import login
+from ml_tasks.local_stack.demo import DAG_ID
+from ml_tasks.local_stack.engine import apt_get
+from tests.conftest import LocalAirflow, unavailable
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Debian's Chromium; where CI runs it is installed, elsewhere its lack skips the test."""
+    if shutil.which("chromium") is None and os.environ.get("CI") and os.geteuid() == 0:
+        apt_get("update")
+        apt_get("install", "-y", "--no-install-recommends", "chromium")
+    found = shutil.which("chromium")
+    if found is None:
+        unavailable("needs the browser Chromium: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def page(
+    airflow: LocalAirflow, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """The DAG's page after the login."""
+    airflow.api.wait_for_dag(DAG_ID)
+    profile = tmp_path_factory.mktemp("profile")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium,
+            headless=True,
+            args=list(FLAGS),
+            viewport={"width": 1400, "height": 1000},
+        )
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
+        user, password = login(airflow.settings)
+        page.fill("input[name=username]", user)
+        page.fill("input[name=password]", password)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Trigger").first.wait_for()
+        yield page
+        context.close()
+
+
+@pytest.fixture
+def shot(page: Page, tmp_path: Path) -> Callable[[str], None]:
+    """Takes a screenshot; MAMMO_SCREENSHOTS names a folder that keeps them."""
+    folder = Path(os.environ.get("MAMMO_SCREENSHOTS") or tmp_path)
+
+    def take(name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png")
+
+    return take
