@@ -1,5 +1,5 @@
 # The front door: each line calls the real tool.
-.PHONY: demo stop setup test test-full lint lock bench
+.PHONY: demo stop setup test test-full lint lock
 
 demo: setup       ## the whole pipeline on this machine, from data to an answering image
 	@.venv/bin/mammo demo $(if $(DATA),--data "$(DATA)")
@@ -25,6 +25,3 @@ lint: setup
 
 lock:             ## compiles requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	requirements/lock.sh $(UPGRADE)
-
-bench: setup
-	.venv/bin/python -m benchmarks $(ARGS)
