@@ -78,10 +78,15 @@ def _figure(figures: Mapping[str, Any], name: str) -> float:
 def _rule(name: str, value: float, bound: float) -> RuleResult:
     passed = value >= bound
     relation = "reaches" if passed else "is below"
+    shown, least = f"{value:.3f}", f"{bound:.2f}"
+    if (float(shown) >= bound) is not passed:  # a near miss must not read like a hit
+        shown = repr(value)
+    if float(least) != bound:
+        least = repr(bound)
     return RuleResult(
         rule=f"min_{name}",
         value=value,
         bound=bound,
         passed=passed,
-        sentence=f"{_NAMES[name]} {value:.3f} {relation} {bound:.2f}",
+        sentence=f"{_NAMES[name]} {shown} {relation} {least}",
     )

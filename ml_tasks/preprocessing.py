@@ -19,7 +19,7 @@ from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.progress import counted
 from ml_tasks.records import PreprocessRecord, Split, ValidationRecord
 from ml_tasks.run_paths import RunPaths
-from ml_tasks.storage import sha256_file, storage_errors, write_bytes
+from ml_tasks.storage import sha256_file, write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _clean_all(
         target.write_bytes(png_bytes(pixels))
         return None
 
-    with storage_errors(work), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         reasons = list(counted(pool.map(clean_one, planned), len(planned), "cleaned", log))
     done = [place for (_, place), reason in zip(planned, reasons, strict=True) if reason is None]
     aside = [
