@@ -1,0 +1,112 @@
+"""The figures that judge a model, against counts made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_tasks.errors import MetricError
+from ml_tasks.evaluation.metrics import Labels, Scores, split_metrics, youden_threshold
+from ml_tasks.evaluation.plots import confusion_plot, roc_plot
+
+LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
+SCORES = np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.4, 0.3, 0.2, 0.1, 0.0], np.float64)
+
+
+def pairwise_auc(labels: Labels, scores: Scores) -> float:
+    """The share of (positive, negative) pairs in the right order; a tie counts half."""
+    pairs = [(p, n) for p in scores[labels] for n in scores[~labels]]
+    return sum((p > n) + 0.5 * (p == n) for p, n in pairs) / len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "counts"),
+    [
+        (0.5, (3, 1, 5, 1)),
+        (0.2, (4, 4, 2, 0)),  # an image at the threshold itself is positive
+        (0.95, (0, 0, 6, 4)),
+        (0.0, (4, 6, 0, 0)),
+    ],
+)
+def test_the_confusion_matrix_is_that_counted_by_hand(
+    threshold: float, counts: tuple[int, int, int, int]
+) -> None:
+    found = split_metrics(LABELS, SCORES, threshold)
+    tp, fp, tn, fn = counts
+    assert (
+        found.true_positives,
+        found.false_positives,
+        found.true_negatives,
+        found.false_negatives,
+    ) == counts
+    assert (found.images, found.positives) == (10, 4)
+    assert found.accuracy == pytest.approx((tp + tn) / 10)
+    assert found.sensitivity == pytest.approx(tp / 4)
+    assert found.specificity == pytest.approx(tn / 6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30))
+def test_the_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[bool, int]]) -> None:
+    labels = np.array([True, False, *(label for label, _ in pairs)])
+    scores = np.array([0.5, 0.5, *(score / 6 for _, score in pairs)])
+    assert split_metrics(labels, scores, 0.5).auc == pytest.approx(pairwise_auc(labels, scores))
+
+
+def test_the_threshold_lies_halfway_to_the_next_lower_score() -> None:
+    """Rounding to float32 in another runtime must not move an image across."""
+    labels = np.array([0, 0, 1, 1], bool)
+    assert youden_threshold(labels, np.array([0.1, 0.4, 0.6, 0.9])) == pytest.approx(0.5)
+
+
+def test_the_threshold_is_the_best_by_trying_all() -> None:
+    def gain(threshold: float) -> float:
+        found = split_metrics(LABELS, SCORES, threshold)
+        return found.sensitivity + found.specificity - 1
+
+    best = max(gain(float(score)) for score in SCORES)
+    assert gain(youden_threshold(LABELS, SCORES)) == pytest.approx(best)
+
+
+def test_a_threshold_at_the_lowest_score_stays_between_0_and_1() -> None:
+    labels = np.array([1, 1, 0], bool)
+    assert 0 <= youden_threshold(labels, np.array([0.3, 0.3, 0.2])) <= 1
+    assert 0 <= youden_threshold(~labels, np.array([0.3, 0.3, 0.2])) <= 1
+
+
+def test_a_model_that_is_always_wrong_calls_everything_negative() -> None:
+    labels = np.array([1, 1, 0, 0], bool)
+    scores = np.array([0.1, 0.2, 0.8, 0.9])
+    threshold = youden_threshold(labels, scores)
+    assert split_metrics(labels, scores, threshold).true_negatives == 2
+
+
+@pytest.mark.parametrize("labels", [np.ones(4, bool), np.zeros(4, bool)])
+def test_one_class_alone_gives_no_metric(labels: Labels) -> None:
+    scores = np.linspace(0, 1, 4)
+    with pytest.raises(MetricError, match="the 4 images are all of one class"):
+        split_metrics(labels, scores, 0.5)
+    with pytest.raises(MetricError, match="add patients of the other class"):
+        youden_threshold(labels, scores)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_score_that_is_no_number_gives_no_metric(value: float) -> None:
+    scores = SCORES.copy()
+    scores[3] = value
+    with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
+        split_metrics(LABELS, scores, 0.5)
+    with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
+        youden_threshold(LABELS, scores)
+
+
+def test_the_plots_are_png_files_and_the_same_each_time() -> None:
+    figures = split_metrics(LABELS, SCORES, 0.5)
+    roc = roc_plot(LABELS, SCORES, figures)
+    confusion = confusion_plot(figures, "Negative", "Positive")
+    assert roc.startswith(b"\x89PNG") and confusion.startswith(b"\x89PNG")
+    assert roc == roc_plot(LABELS, SCORES, figures)
