@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ import httpx
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.predictions import PredictionRow
-from ml_tasks.errors import DataError, ReleaseError
+from ml_tasks.dataset.snapshot import read_unchanged
+from ml_tasks.errors import ReleaseError
 from ml_tasks.records import (
     Decision,
     EvaluationRecord,
@@ -110,7 +110,7 @@ def _compare(
     raw = Path(run.load(PreprocessRecord).raw)
     differences = []
     for row, expected in samples:
-        answer = _post(running, _raw_bytes(raw, row))
+        answer = _post(running, read_unchanged(raw / row.raw, row.raw_sha256))
         if answer.status_code != 200:
             raise ReleaseError(
                 f"the image refused {row.raw} with {answer.status_code}: {answer.text}"
@@ -129,20 +129,6 @@ def _compare(
                 "judged; run evaluate and what follows it again"
             )
     return max(differences)
-
-
-def _raw_bytes(raw: Path, row: IndexRow) -> bytes:
-    path = raw / row.raw
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read any more ({error.strerror}); put the file back and run "
-            "smoke_test again, or start a new run"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != row.raw_sha256:
-        raise DataError(f"{path} was changed since this run validated it; start a new run")
-    return data
 
 
 def _refused(running: RunningImage, name: str, data: bytes) -> int:

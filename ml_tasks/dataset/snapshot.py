@@ -17,8 +17,9 @@ def read_unchanged(path: Path, sha256: str) -> bytes:
     remedy = "put it back as it was, or clear validate_data to take in the change"
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} vanished after validate_data; {remedy}") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{path} vanished after validate_data ({reason}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after validate_data; {remedy}")
     return data

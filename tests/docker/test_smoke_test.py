@@ -136,7 +136,7 @@ def test_raw_files_that_changed_are_named(
     for row in index:
         if row.split is Split.TEST:
             (toy.config.paths.raw / row.raw).write_bytes(phantom(77))
-    with pytest.raises(DataError, match="was changed since this run validated it"):
+    with pytest.raises(DataError, match="changed after validate_data"):
         smoke_test(toy.run, toy.config, engine)
     assert leftovers(engine) == []
 
