@@ -29,7 +29,6 @@ without Airflow.
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import (
@@ -38,23 +37,12 @@ from airflow.sdk import (
     CronTriggerTimetable,
     Param,
     dag,
-    get_current_context,
     task,
 )
 
 WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
 NEW_DATA = Asset(name="mammography_new_data", uri="mammography://new-data", group="mammography")
-DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
-# The form's fields and the settings of config.yaml that they stand for.
-SETTINGS = {
-    "data_dir": "paths.raw",
-    "weights": "model.weights",
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "min_accuracy": "gate.min_accuracy",
-    "push": "release.push",
-}
 FORM = {
     "data_dir": Param(
         None,
@@ -103,50 +91,6 @@ FORM = {
 }
 
 
-def run_stage(stage: str) -> dict[str, Any]:
-    """Runs a stage of this DAG run; gives its record. What it refuses is one readable error."""
-    import os
-
-    from airflow.sdk.exceptions import (
-        AirflowException,
-        AirflowFailException,
-        AirflowSkipException,
-    )
-
-    from ml_tasks.errors import (
-        EngineUnavailable,
-        MammoError,
-        PushError,
-        StageSkipped,
-        StorageError,
-    )
-    from ml_tasks.sequences import begin_run, run_stage
-
-    context = get_current_context()
-    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    try:
-        if stage == "validate_data":
-            begin_run(context["run_id"], config, chosen_settings(context))
-        return run_stage(stage, context["run_id"], config).model_dump(mode="json")
-    except StageSkipped as skipped:
-        raise AirflowSkipException(str(skipped)) from None
-    except (EngineUnavailable, PushError, StorageError) as error:  # may be over in a while: retried
-        raise AirflowException(str(error)) from None
-    except MammoError as error:  # the same again would fail again
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-
-
-def chosen_settings(context: Any) -> dict[str, Any]:
-    """What the form sets, and the folder that the newest new-data event names."""
-    settings: dict[str, Any] = {}
-    events = (context.get("triggering_asset_events") or {}).get(NEW_DATA) or ()
-    folders = [event.extra["data_dir"] for event in events if (event.extra or {}).get("data_dir")]
-    if folders:
-        settings["paths.raw"] = folders[-1]
-    chosen = {SETTINGS[key]: context["params"].get(key) for key in SETTINGS}
-    return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
-
-
 @dag(
     dag_display_name="Mammography retraining",
     doc_md=__doc__,
@@ -173,10 +117,14 @@ def chosen_settings(context: Any) -> dict[str, Any]:
 def mammography_retraining() -> None:
     @task(doc_md="Lists and measures every image; see report.html and the Data Docs of the run.")
     def validate_data() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("validate_data")
 
     @task(doc_md="Cleans the images to 128x128 and splits them by patient.")
     def preprocess() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("preprocess")
 
     @task(
@@ -186,23 +134,33 @@ def mammography_retraining() -> None:
         doc_md="Trains DenseNet-121, on a GPU where there is one; one line for each epoch.",
     )
     def train() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("train")
 
     @task(queue="gpu", pool="gpu", doc_md="Judges the ONNX model that would ship.")
     def evaluate() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("evaluate")
 
     @task.short_circuit(doc_md="PASS, or FAIL with the reasons; after a FAIL the rest is skipped.")
     def gate() -> dict[str, Any] | None:
+        from operators.stage_task import run_stage
+
         decision = run_stage("gate")
         return decision if decision["verdict"] == "PASS" else None
 
     @task(queue="build", doc_md="Seals the release and builds the image of the service.")
     def build_image() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("build_image")
 
     @task(queue="build", doc_md="Runs the built image and compares its answers.")
     def smoke_test() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("smoke_test")
 
     @task(
@@ -212,6 +170,8 @@ def mammography_retraining() -> None:
         doc_md="Pushes the image, checks its digest in the registry, then moves `production`.",
     )
     def push_model() -> dict[str, Any]:
+        from operators.stage_task import run_stage
+
         return run_stage("push_model")
 
     (

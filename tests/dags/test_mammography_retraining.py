@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import annotated_types
 import pytest
 
-from ml_tasks.config import GatePolicy, TrainingConfig
+from ml_tasks.config import Config, GatePolicy, TrainingConfig
 from ml_tasks.sequences import STAGES
 
 FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"
@@ -99,6 +100,18 @@ def test_every_task_has_a_time_limit_retries_and_a_sentence(dag: dict[str, Any])
 def test_the_page_shows_what_the_flow_does(dag: dict[str, Any]) -> None:
     for word in (*STAGES, "asset", "config.yaml", "green", "clear"):
         assert word in dag["doc"]
+
+
+def test_each_field_of_the_form_stands_for_a_setting(
+    dag: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field that no setting belongs to would be shown, filled in and ignored."""
+    monkeypatch.syspath_prepend(FILE.parent)
+    settings = importlib.import_module("operators.stage_task").SETTINGS
+    assert set(settings) == set(dag["params"])
+    for setting in settings.values():
+        section, name = setting.split(".")
+        assert name in type(getattr(Config(), section)).model_fields
 
 
 def test_each_field_of_the_form_is_explained_and_empty_by_default(dag: dict[str, Any]) -> None:

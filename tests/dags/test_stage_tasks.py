@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,79 +19,79 @@ EMPTY = dict.fromkeys(("data_dir", "weights", "epochs", "batch_size", "min_accur
 
 
 @pytest.fixture
-def dag_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The DAG's module, with a run that has begun in a temporary folder."""
-    path = PROJECT / "dags" / "mammography_retraining.py"
-    spec = importlib.util.spec_from_file_location("retraining_dag_under_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def stage_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The module as Airflow imports it, with a run that has begun in a temporary folder."""
+    monkeypatch.syspath_prepend(PROJECT / "dags")
+    module = importlib.import_module("operators.stage_task")
     config = tmp_path / "config.yaml"
     config.write_text("model: {weights: none}\n")
     monkeypatch.setenv("MAMMO_CONFIG", str(config))
-    context = {"run_id": RUN, "params": EMPTY, "triggering_asset_events": {}}
-    monkeypatch.setattr(module, "get_current_context", lambda: context)
+    monkeypatch.setattr(module, "get_current_context", lambda: _context({}, []))
     sequences.begin_run(RUN, config, {})
     return module
 
 
-def _context(params: dict[str, Any], events: list[Any], asset: Any) -> dict[str, Any]:
-    return {"params": {**EMPTY, **params}, "triggering_asset_events": {asset: events}}
+def _context(params: dict[str, Any], events: list[Any]) -> dict[str, Any]:
+    asset_events = {"mammography_new_data": events} if events else {}
+    return {
+        "run_id": RUN,
+        "params": {**EMPTY, **params},
+        "triggering_asset_events": asset_events,
+    }
 
 
-def test_an_empty_form_sets_nothing(dag_file: ModuleType) -> None:
+def test_an_empty_form_sets_nothing(stage_task: ModuleType) -> None:
     """Otherwise the page would silently overrule config.yaml."""
-    assert dag_file.chosen_settings(_context({}, [], dag_file.NEW_DATA)) == {}
+    assert stage_task.chosen_settings(_context({}, [])) == {}
 
 
-def test_the_form_sets_what_it_says(dag_file: ModuleType) -> None:
-    chosen = dag_file.chosen_settings(
-        _context({"epochs": 3, "min_accuracy": 0, "push": False}, [], dag_file.NEW_DATA)
+def test_the_form_sets_what_it_says(stage_task: ModuleType) -> None:
+    chosen = stage_task.chosen_settings(
+        _context({"epochs": 3, "min_accuracy": 0, "push": False}, [])
     )
     assert chosen == {"training.epochs": 3, "gate.min_accuracy": 0, "release.push": False}
 
 
-def test_the_newest_event_names_the_folder_and_the_form_goes_first(dag_file: ModuleType) -> None:
+def test_the_newest_event_names_the_folder_and_the_form_goes_first(stage_task: ModuleType) -> None:
     events = [SimpleNamespace(extra={"data_dir": name}) for name in ("/old", "/new")]
-    by_event = dag_file.chosen_settings(_context({}, events, dag_file.NEW_DATA))
+    by_event = stage_task.chosen_settings(_context({}, events))
     assert by_event == {"paths.raw": "/new"}
-    both = dag_file.chosen_settings(_context({"data_dir": "/mine"}, events, dag_file.NEW_DATA))
+    both = stage_task.chosen_settings(_context({"data_dir": "/mine"}, events))
     assert both == {"paths.raw": "/mine"}
 
 
 @pytest.mark.parametrize("stage", sequences.IMAGE_STAGES)
 def test_without_docker_the_image_stages_are_skipped_with_the_reason(
-    dag_file: ModuleType, monkeypatch: pytest.MonkeyPatch, stage: str
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     monkeypatch.setenv("SKIP_DOCKER", "1")
     monkeypatch.setenv("SKIP_DOCKER_REASON", "not root, so no engine can be installed")
     with pytest.raises(AirflowSkipException, match="not root, so no engine can be installed"):
-        dag_file.run_stage(stage)
+        stage_task.run_stage(stage)
 
 
 def test_a_run_that_is_not_to_push_skips_the_push(
-    dag_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("SKIP_DOCKER", raising=False)
     sequences.begin_run(RUN, tmp_path / "config.yaml", {"release.push": False})
     with pytest.raises(AirflowSkipException, match="release.push is false"):
-        dag_file.run_stage("push_model")
+        stage_task.run_stage("push_model")
 
 
-def test_what_would_fail_again_is_not_retried(dag_file: ModuleType) -> None:
+def test_what_would_fail_again_is_not_retried(stage_task: ModuleType) -> None:
     with pytest.raises(AirflowFailException, match="run validate_data first"):
-        dag_file.run_stage("preprocess")
+        stage_task.run_stage("preprocess")
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable, PushError, StorageError])
 def test_what_may_pass_by_itself_is_retried(
-    dag_file: ModuleType, monkeypatch: pytest.MonkeyPatch, error: type[MammoError]
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, error: type[MammoError]
 ) -> None:
     def fails(*_: Any) -> None:
         raise error("away for a while")
 
     monkeypatch.setattr(sequences, "run_stage", fails)
     with pytest.raises(AirflowException, match="away for a while") as raised:
-        dag_file.run_stage("push_model")
+        stage_task.run_stage("push_model")
     assert not isinstance(raised.value, AirflowFailException)

@@ -1,0 +1,56 @@
+"""One stage as the body of a task: the form's settings in, a record out, errors made readable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from ml_tasks import sequences
+from ml_tasks.errors import EngineUnavailable, MammoError, PushError, StageSkipped, StorageError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
+
+# The form's fields and the settings of config.yaml that they stand for.
+SETTINGS = {
+    "data_dir": "paths.raw",
+    "weights": "model.weights",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "min_accuracy": "gate.min_accuracy",
+    "push": "release.push",
+}
+
+
+def run_stage(stage: str) -> dict[str, Any]:
+    """Runs a stage of the current DAG run; gives its record.
+
+    Raises:
+        AirflowSkipException: the stage has nothing to do here.
+        AirflowFailException: what it refuses would be refused again: not retried.
+        AirflowException: what may pass by itself: retried.
+    """
+    context = get_current_context()
+    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+    try:
+        if stage == sequences.STAGES[0]:
+            sequences.begin_run(context["run_id"], config, chosen_settings(context))
+        return sequences.run_stage(stage, context["run_id"], config).model_dump(mode="json")
+    except StageSkipped as skipped:
+        raise AirflowSkipException(str(skipped)) from None
+    except (EngineUnavailable, PushError, StorageError) as error:
+        raise AirflowException(str(error)) from None
+    except MammoError as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+
+
+def chosen_settings(context: Any) -> dict[str, Any]:
+    """What the form sets; else the folder that the newest new-data event names."""
+    events = [e for each in (context.get("triggering_asset_events") or {}).values() for e in each]
+    folders = [event.extra["data_dir"] for event in events if (event.extra or {}).get("data_dir")]
+    settings = {"paths.raw": folders[-1]} if folders else {}
+    chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
+    return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
