@@ -19,6 +19,7 @@ from ml_tasks.evaluation.metrics import SplitMetrics, split_metrics, youden_thre
 from ml_tasks.evaluation.plots import confusion_plot, roc_plot
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
+from ml_tasks.model.backend import keras
 from ml_tasks.model.export import export_onnx
 from ml_tasks.model.network import load_network
 from ml_tasks.pages.evaluation_report import evaluation_report
@@ -37,14 +38,17 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
 
     Raises:
         MetricError: the ONNX model answers otherwise than the Keras model, or no number.
-        StageOrderError: train is not complete, or was made from another preprocess.
+        StageOrderError: train is not complete, was made from another preprocess, or was altered.
     """
     cleaned, trained = run.load(PreprocessRecord), run.load(TrainRecord)
     run.check_built_on(trained, PreprocessRecord)
+    model_file = run.unaltered(trained, "model.h5", trained.model_sha256)
+    index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
     with run.writing("evaluate") as work:
-        difference = _export_checked(run, config, work / "model.onnx")
+        network = load_network(config.model, model_file)
+        difference = _export_checked(run, network, index, work / "model.onnx")
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
-        predictions = _predict(run, cleaned, work / "model.onnx")
+        predictions = _predict(run, cleaned, index, work / "model.onnx")
         predictions_hash = write_rows(work / "predictions.csv", predictions, PredictionRow)
         threshold, splits = _judge(predictions, cleaned.positive)
         write_json(
@@ -85,12 +89,12 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
     return record
 
 
-def _export_checked(run: RunPaths, config: Config, path: Path) -> float:
+def _export_checked(
+    run: RunPaths, network: keras.Model, index: Sequence[IndexRow], path: Path
+) -> float:
     """Writes the ONNX model; its largest difference from the Keras model on the test pictures."""
-    network = load_network(config.model, run.stage("train") / "model.h5")
-    folder = run.stage("preprocess")
-    rows = [r for r in read_rows(folder / "index.csv", IndexRow) if r.split is Split.TEST][:64]
-    grey = read_pictures(folder, rows)
+    rows = [row for row in index if row.split is Split.TEST][:64]
+    grey = read_pictures(run.stage("preprocess"), rows)
     images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
     expected = np.asarray(network.predict(images, verbose=0))[:, 0]
     export_onnx(network, path)  # after predict: a network that was never called is refused
@@ -104,9 +108,10 @@ def _export_checked(run: RunPaths, config: Config, path: Path) -> float:
     return difference
 
 
-def _predict(run: RunPaths, cleaned: PreprocessRecord, model: Path) -> list[PredictionRow]:
+def _predict(
+    run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow], model: Path
+) -> list[PredictionRow]:
     scorer = Scorer.load(model, _spec(run))
-    index = read_rows(run.stage("preprocess") / "index.csv", IndexRow)
     rows = [row for row in index if row.split is not Split.TRAIN]
     raw = Path(cleaned.raw)
     return [

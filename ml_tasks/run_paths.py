@@ -89,6 +89,19 @@ class RunPaths:
         self.load(record)
         return {record.stage: sha256_file(self.stage(record.stage) / RECORD)}
 
+    def unaltered(self, record: StageRecord, name: str, sha256: str) -> Path:
+        """The path of a file that a stage left, if its bytes are still those of its record.
+
+        Raises:
+            StageOrderError: the file is missing or has been altered.
+        """
+        path = self.stage(record.stage) / name
+        if not path.exists() or sha256_file(path) != sha256:
+            raise StageOrderError(
+                f"{path} is missing or was altered after {record.stage}; run {record.stage} again"
+            )
+        return path
+
     def check_built_on(self, later: StageRecord, earlier: type[StageRecord]) -> None:
         """Refuses results that were made from another attempt of the stage before.
 

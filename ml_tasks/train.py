@@ -26,7 +26,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
 
     Raises:
         TrainingError: the weights cannot be had, or the loss became no number.
-        StageOrderError: preprocess is not complete.
+        StageOrderError: preprocess is not complete, or its index was altered.
     """
     cleaned = run.load(PreprocessRecord)
     keras.utils.set_random_seed(config.training.seed)
@@ -62,11 +62,11 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
 
 
 def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Pictures:
-    folder = run.stage("preprocess")
-    rows = [row for row in read_rows(folder / "index.csv", IndexRow) if row.split is split]
+    index = run.unaltered(cleaned, "index.csv", cleaned.index_sha256)
+    rows = [row for row in read_rows(index, IndexRow) if row.split is split]
     labels = np.array([row.label == cleaned.positive for row in rows], np.float32)
     return Pictures(
-        pixels=read_pictures(folder, rows),
+        pixels=read_pictures(index.parent, rows),
         labels=labels,
         order=epoch_order([row.copies for row in rows]),
     )

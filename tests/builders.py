@@ -16,7 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml_tasks.config import Config, DataConfig, ModelConfig, PathsConfig, SplitConfig
+from ml_tasks.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    PathsConfig,
+    SplitConfig,
+    TrainingConfig,
+)
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
 from ml_tasks.imaging.spec import ImageSpec
@@ -113,6 +120,23 @@ def validated(run: RunPaths, config: Config, **changes: Any) -> ValidationRecord
         ).model_copy(update=changes)
         run.seal(work, record)
     return record
+
+
+def prepared(config: Config, run_id: str = "r", lesions: bool = True) -> RunPaths:
+    """A run of twenty patients that has been validated and cleaned."""
+    from ml_tasks.preprocessing import preprocess
+
+    run = RunPaths(config.paths.runs, run_id)
+    write_raw(config.paths.raw, lesions=lesions)
+    validated(run, config)
+    preprocess(run, config)
+    return run
+
+
+def quick_training(**changes: Any) -> TrainingConfig:
+    """Training that the toy network needs a second or two for."""
+    made = {"batch_size": 8, "epochs": 3, "from_scratch_learning_rate": 0.02}
+    return TrainingConfig.model_validate(made | changes)
 
 
 def toy_network(config: ModelConfig) -> keras.Model:

@@ -9,6 +9,7 @@ import pytest
 from ml_tasks.errors import StageOrderError, StorageError
 from ml_tasks.records import PreprocessRecord, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths, folder_name
+from ml_tasks.storage import sha256_file
 from tests.builders import toy_config, validated, write_raw
 
 
@@ -112,3 +113,13 @@ def test_a_stage_never_replaces_a_folder_that_it_did_not_write(tmp_path: Path) -
     ):
         pass
     assert (theirs / "holiday.jpg").read_bytes() == b"precious"
+
+
+def test_a_file_that_is_no_longer_the_records_is_refused(run: RunPaths) -> None:
+    with run.writing("train") as work:
+        (work / "model.h5").write_bytes(b"weights")
+        run.seal(work, train_record(run, {}))
+    record, path = run.load(TrainRecord), run.stage("train") / "model.h5"
+    assert run.unaltered(record, "model.h5", sha256_file(path)) == path
+    with pytest.raises(StageOrderError, match=r"model\.h5 is missing or was altered after train"):
+        run.unaltered(record, "model.h5", record.model_sha256)

@@ -29,6 +29,8 @@ def quiet_native_stderr() -> Iterator[None]:
 with quiet_native_stderr():  # the level above does not reach what is logged while loading
     import keras
 
+keras.config.disable_interactive_logging()  # no progress bars: they fill task logs
+
 __all__ = ["describe_device", "keras", "quiet_native_stderr"]
 
 

@@ -44,13 +44,15 @@ def fit_steps(config: Config) -> list[FitStep]:
     if not pretrained(config.model):
         # Random weights teach a head nothing: the whole network learns from the start.
         return [FitStep(None, training.epochs, training.from_scratch_learning_rate)]
-    shares = np.cumsum([step.share for step in training.unfreezing])
-    ends = np.maximum.accumulate(np.rint(shares / shares[-1] * training.epochs).astype(int))
-    return [
-        FitStep(tuple(step.blocks), int(end), step.learning_rate)
-        for step, end, start in zip(training.unfreezing, ends, [0, *ends[:-1]], strict=True)
-        if end > start
-    ]
+    steps = training.unfreezing[: training.epochs]  # fewer epochs than steps: the first ones
+    shares = np.cumsum([step.share for step in steps])
+    planned: list[FitStep] = []
+    end = 0
+    for place, (step, share) in enumerate(zip(steps, shares, strict=True)):
+        wanted = round(share / shares[-1] * training.epochs)
+        end = min(max(wanted, end + 1), training.epochs - (len(steps) - place - 1))
+        planned.append(FitStep(tuple(step.blocks), end, step.learning_rate))
+    return planned
 
 
 def fit(

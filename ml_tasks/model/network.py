@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from ml_tasks.config import ModelConfig
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
+
+log = logging.getLogger(__name__)
 
 # Mean and standard deviation of ImageNet's channels as Keras states them for DenseNet
 # (keras.applications.imagenet_utils, mode "torch"); they bring 0-255 to the network's own range.
@@ -74,6 +77,8 @@ def _base(scaled: keras.KerasTensor, weights: str) -> keras.Model:
     architecture = keras.applications.DenseNet121
     if weights == "none":
         return architecture(include_top=False, weights=None, input_tensor=scaled)
+    if weights == "imagenet":
+        log.info("loading the ImageNet weights (29 MB, downloaded once by Keras)")
     try:
         return architecture(include_top=False, weights=weights, input_tensor=scaled)
     except Exception as error:  # the download raises a bare Exception, a wrong file many kinds

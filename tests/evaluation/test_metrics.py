@@ -36,7 +36,7 @@ def test_the_confusion_matrix_is_that_counted_by_hand(
     threshold: float, counts: tuple[int, int, int, int]
 ) -> None:
     found = split_metrics(LABELS, SCORES, threshold)
-    tp, fp, tn, fn = counts
+    tp, _, tn, _ = counts
     assert (
         found.true_positives,
         found.false_positives,
