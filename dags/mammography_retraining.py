@@ -145,11 +145,10 @@ def mammography_retraining() -> None:
         return run_stage("evaluate")
 
     @task.short_circuit(doc_md="PASS, or FAIL with the reasons; after a FAIL the rest is skipped.")
-    def gate() -> dict[str, Any] | None:
+    def gate() -> bool:
         from operators.stage_task import run_stage
 
-        decision = run_stage("gate")
-        return decision if decision["verdict"] == "PASS" else None
+        return bool(run_stage("gate")["verdict"] == "PASS")
 
     @task(queue="build", doc_md="Seals the release and builds the image of the service.")
     def build_image() -> dict[str, Any]:

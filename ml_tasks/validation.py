@@ -84,11 +84,12 @@ def check_expectations(
     rows: Sequence[ManifestRow], config: DataConfig, docs: Path
 ) -> tuple[Expectation, ...]:
     """Runs the suite as one Great Expectations checkpoint; its Data Docs go to folder `docs`."""
-    import great_expectations as gx  # seconds to import: only where a suite is run
+    # It logs a hundred lines while it is imported, which takes seconds: only where a suite is run.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    import great_expectations as gx
     from great_expectations.checkpoint import UpdateDataDocsAction
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         context = gx.get_context(mode="file", project_root_dir=folder)
         context.variables.progress_bars = ProgressBarsConfig(globally=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import warnings
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def export_onnx(network: keras.Model, path: Path) -> None:
         TrainingError: the exported graph has a fixed batch size.
     """
     import onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
 
     # The exporter prints the artefact's path and warns about an old NumPy name it probes for.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

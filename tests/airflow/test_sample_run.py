@@ -75,6 +75,11 @@ def test_logs_hold_no_noise(sample_run: EndedRun, stage: str) -> None:
     text = sample_run.text(stage)
     for noise in ("\r", "\x1b", "\x08", "oneDNN", "cuda", "absl", "XLA", "[====", "Warning"):
         assert noise not in text, noise
+    lines = sample_run.logs[stage]
+    strange = [
+        line for line in lines if not line.logger.startswith(("ml_tasks", "airflow", "task"))
+    ]
+    assert strange == []
     assert sample_run.last_words(stage)
 
 
