@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_tasks.local_stack.airflow_api import DagRun, LogLine, TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.run_paths import RunPaths
-from tests.conftest import LocalAirflow
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalAirflow
 
 PATIENCE = 900  # seconds for one run
 

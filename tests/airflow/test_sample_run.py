@@ -22,12 +22,9 @@ from tests.conftest import LocalAirflow
 
 
 @pytest.fixture(scope="module")
-def service(
-    sample_run: EndedRun, airflow: LocalAirflow, engine_place: Engine, stack_state: Path
-) -> Iterator[str]:
-    """The service of what `production` points to, pulled from the registry."""
-    release = airflow.config.release
-    image = f"{release.registry}/{release.image}:production"
+def service(sample_run: EndedRun, engine_place: Engine, stack_state: Path) -> Iterator[str]:
+    """The service of the version that this run pushed."""
+    image = sample_run.paths.load(ReleaseRecord).reference
     yield start_service(stack_state, engine_place, image, free_ports(1)[0])
     stop_service(stack_state, engine_place)
 
@@ -99,7 +96,7 @@ def test_the_verdict_is_earned_on_the_test_split(sample_run: EndedRun) -> None:
     assert "PASSED the gate" in sample_run.last_words("gate")
 
 
-def test_the_registry_holds_the_version_and_production_points_to_it(
+def test_the_registry_holds_the_version_under_the_digest_that_was_noted(
     sample_run: EndedRun, airflow: LocalAirflow, engine: docker.DockerClient
 ) -> None:
     record = sample_run.paths.load(ReleaseRecord)

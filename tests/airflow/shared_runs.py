@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,9 @@ from ml_tasks.dataset.importer import import_images
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.airflow.runs import EndedRun, finish, run_to_end
-from tests.conftest import LocalAirflow
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalAirflow
 
 
 @pytest.fixture(scope="session")
