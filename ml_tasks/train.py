@@ -12,6 +12,7 @@ from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.pictures import read_pictures
 from ml_tasks.model.backend import describe_device, keras
+from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import Pictures, epoch_order, fit
 from ml_tasks.model.network import build_network
 from ml_tasks.records import PreprocessRecord, Split, TrainRecord
@@ -25,6 +26,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
     """Writes model.h5, classes.json and history.json; TensorBoard logs go to run.logs as it runs.
 
     Raises:
+        StorageError: no space left; the model of an earlier attempt still stands.
         TrainingError: the weights cannot be had, or the loss became no number.
         StageOrderError: preprocess is not complete, or its index was altered.
     """
@@ -41,7 +43,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
     with run.writing("train") as work:
         shutil.rmtree(run.logs, ignore_errors=True)  # of an earlier attempt of this very run
         best, history = fit(network, train_set, validation, config, run.logs)
-        network.save(work / "model.h5")
+        save_network(network, work / "model.h5")
         write_json(work / "classes.json", _classes(cleaned, config))
         write_json(work / "history.json", history)
         record = TrainRecord(

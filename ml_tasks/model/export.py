@@ -1,15 +1,34 @@
-"""The trained network as ONNX, the form that is judged and that ships."""
+"""The trained network as files: model.h5, and ONNX, the form that is judged and that ships."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
+import math
+import os
+import shutil
 import warnings
 from pathlib import Path
 
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
+
+_LAYOUT_BYTES = 2 << 20  # what model.h5 holds besides the weights, generously
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Writes `network` as one HDF5 file.
+
+    Raises:
+        OSError: no space left.
+    """
+    # HDF5 crashes the whole process where the disk fills up under it: room is made sure of first.
+    weights = sum(4 * math.prod(weight.shape) for weight in network.weights)
+    if shutil.disk_usage(path.parent).free < 1.1 * weights + _LAYOUT_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    network.save(path)
 
 
 def export_onnx(network: keras.Model, path: Path) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from ml_tasks.config import ModelConfig
-from ml_tasks.errors import TrainingError
+from ml_tasks.errors import StorageError, TrainingError
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.model.backend import keras
-from ml_tasks.model.export import export_onnx
+from ml_tasks.model.export import export_onnx, save_network
 from ml_tasks.model.network import build_network, load_network, pretrained, set_trainable
-from tests.builders import toy_network, use_toy_network
+from ml_tasks.storage import storage_errors
+from tests.builders import small_disk, toy_network, use_toy_network
 
 SCRATCH = ModelConfig(weights="none")
 
@@ -59,7 +60,9 @@ def test_the_real_network_takes_weights_from_a_file_and_learns_in_steps(
     assert 1025 < some < more < total
     assert not any(layer.trainable for layer in norms(again)), "they keep their own statistics"
 
-    network.save(tmp_path / "model.h5")
+    save_network(network, tmp_path / "model.h5")
+    room = 1.1 * 4 * network.count_params() + (2 << 20)
+    assert (tmp_path / "model.h5").stat().st_size < room, "what is made sure of is enough"
     assert same_weights(load_network(ModelConfig(), tmp_path / "model.h5"), network)
 
     toy_network(SCRATCH).save(tmp_path / "other.h5")
@@ -106,3 +109,14 @@ def test_the_onnx_file_answers_as_the_network_for_any_batch_size(tmp_path: Path)
     for count in (1, 3, 5):
         found = scorer.probabilities(grey[:count])
         assert np.abs(found - expected[:count]).max() < 1e-5
+
+
+def test_a_disk_without_room_for_the_model_is_told_before_hdf5_meets_it(tmp_path: Path) -> None:
+    """HDF5 ends the process by a segmentation fault when the disk fills up while it writes."""
+    with small_disk(tmp_path / "disk", 24) as disk:
+        with (
+            pytest.raises(StorageError, match="no space left while writing .*/model.h5"),
+            storage_errors(disk / "model.h5"),
+        ):
+            save_network(toy_network(SCRATCH), disk / "model.h5")
+        assert list(disk.iterdir()) == []
