@@ -1,0 +1,25 @@
+"""What a worker of each queue need not have installed: the builder needs no TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ml_tasks.sequences import IMAGE_STAGES
+
+_LOADED = "import sys, ml_tasks.{stage}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+
+
+@pytest.mark.parametrize("stage", IMAGE_STAGES)
+def test_the_image_stages_load_neither_tensorflow_nor_airflow(stage: str) -> None:
+    """The builder's image would otherwise grow by gigabytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED.format(stage=stage)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"tensorflow", "keras", "tf2onnx", "great_expectations", "airflow", "sklearn"}
+    assert heavy & set(done.stdout.split()) == set()
