@@ -12,6 +12,7 @@ from ml_tasks import sequences
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.errors import GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
+from ml_tasks.records import STAGES
 from ml_tasks.run_paths import RunPaths
 
 Command = Callable[[argparse.Namespace], int]
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="mammo", description="Raw mammograms to a tested, pushed image of a service."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for stage in sequences.STAGES:
+    for stage in STAGES:
         command = _command(commands, stage, _stage, f"the stage {stage} of one run")
         command.add_argument("--run", required=True, help="the run's id")
         command.set_defaults(stage=stage)
@@ -121,7 +122,7 @@ def _config(chosen: argparse.Namespace) -> Config:
 def _stage(chosen: argparse.Namespace) -> int:
     config = _config(chosen)
     run = RunPaths(config.paths.runs, chosen.run)
-    if chosen.stage == sequences.STAGES[0] or not run.config.exists() or chosen.set:
+    if chosen.stage == STAGES[0] or not run.config.exists() or chosen.set:
         sequences.begin_run(chosen.run, chosen.config, parse_settings(chosen.set))
     record = sequences.run_stage(chosen.stage, chosen.run, chosen.config)
     return GateRefused.exit_status if getattr(record, "passed", True) is False else 0

@@ -203,3 +203,19 @@ class ReleaseRecord(StageRecord):
             f"shipped {self.reference}@{self.digest[:19]}: {self.bytes_pushed:,} bytes pushed, "
             f"{self.bytes_skipped:,} already there; production points to it"
         )
+
+
+# The order of the pipeline.
+STAGES: tuple[str, ...] = tuple(
+    record.stage
+    for record in (
+        ValidationRecord,
+        PreprocessRecord,
+        TrainRecord,
+        EvaluationRecord,
+        Decision,
+        ImageRecord,
+        SmokeRecord,
+        ReleaseRecord,
+    )
+)

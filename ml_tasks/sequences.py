@@ -13,22 +13,12 @@ from typing import Any
 
 from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.errors import GateRefused, ReleaseError, StageSkipped
-from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, StageRecord
+from ml_tasks.records import STAGES, Decision, PreprocessRecord, ReleaseRecord, StageRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import replaced_directory, storage_errors, write_json
 
 log = logging.getLogger(__name__)
 
-STAGES = (
-    "validate_data",
-    "preprocess",
-    "train",
-    "evaluate",
-    "gate",
-    "build_image",
-    "smoke_test",
-    "push_model",
-)
 IMAGE_STAGES = STAGES[-3:]  # those that need a Docker engine
 CURRENT = "run.json"  # beside model.h5: which run it came from
 

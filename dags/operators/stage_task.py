@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from ml_tasks import sequences
 from ml_tasks.errors import EngineUnavailable, MammoError, PushError, StageSkipped, StorageError
+from ml_tasks.records import STAGES
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
@@ -36,7 +37,7 @@ def run_stage(stage: str) -> dict[str, Any]:
     context = get_current_context()
     config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
     try:
-        if stage == sequences.STAGES[0]:
+        if stage == STAGES[0]:
             sequences.begin_run(context["run_id"], config, chosen_settings(context))
         return sequences.run_stage(stage, context["run_id"], config).model_dump(mode="json")
     except StageSkipped as skipped:

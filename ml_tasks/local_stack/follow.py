@@ -8,17 +8,8 @@ from dataclasses import dataclass, field
 
 from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, LogLine, TaskInstance
 from ml_tasks.local_stack.terminal import in_words, step
+from ml_tasks.records import STAGES
 
-ORDER = (
-    "validate_data",
-    "preprocess",
-    "train",
-    "evaluate",
-    "gate",
-    "build_image",
-    "smoke_test",
-    "push_model",
-)
 _RUNNING = frozenset({"running", "restarting", "deferred"})
 
 
@@ -73,8 +64,8 @@ class Follower:
 
 def in_order(tasks: list[TaskInstance]) -> list[TaskInstance]:
     """The tasks as the DAG runs them; ones not known here come last."""
-    places = {name: place for place, name in enumerate(ORDER)}
-    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(ORDER)), task.task_id))
+    places = {name: place for place, name in enumerate(STAGES)}
+    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(STAGES)), task.task_id))
 
 
 def epochs(lines: list[LogLine]) -> list[str]:

@@ -11,8 +11,7 @@ import pytest
 
 from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.local_stack.demo import DAG_ID
-from ml_tasks.records import Decision, ReleaseRecord, ValidationRecord
-from ml_tasks.sequences import STAGES
+from ml_tasks.records import STAGES, Decision, ReleaseRecord, ValidationRecord
 from tests.airflow.runs import EndedRun
 from tests.conftest import EVERY_MINUTE, LocalAirflow
 

@@ -15,8 +15,7 @@ from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.local_stack.engine import Engine
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.service import start_service, stop_service
-from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
-from ml_tasks.sequences import STAGES
+from ml_tasks.records import STAGES, Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
 from tests.airflow.runs import EndedRun
 from tests.conftest import LocalAirflow
 

@@ -14,7 +14,7 @@ import annotated_types
 import pytest
 
 from ml_tasks.config import Config, GatePolicy, TrainingConfig
-from ml_tasks.sequences import STAGES
+from ml_tasks.records import STAGES
 
 FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"
 
