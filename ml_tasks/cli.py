@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
-from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.config import Config, load_config, parse_settings, save_config
 from ml_tasks.errors import GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES
@@ -122,8 +122,11 @@ def _config(chosen: argparse.Namespace) -> Config:
 def _stage(chosen: argparse.Namespace) -> int:
     config = _config(chosen)
     run = RunPaths(config.paths.runs, chosen.run)
-    if chosen.stage == STAGES[0] or not run.config.exists() or chosen.set:
-        sequences.begin_run(chosen.run, chosen.config, parse_settings(chosen.set))
+    settings = parse_settings(chosen.set)
+    if chosen.stage == STAGES[0] or not run.config.exists():
+        sequences.begin_run(chosen.run, chosen.config, settings)
+    elif settings:  # on top of those that the run began with
+        save_config(load_config(run.config, settings), run.config)
     record = sequences.run_stage(chosen.stage, chosen.run, chosen.config)
     return GateRefused.exit_status if getattr(record, "passed", True) is False else 0
 

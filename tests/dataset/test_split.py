@@ -13,6 +13,7 @@ from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.split import balanced, check_splits, split_of
 from ml_tasks.errors import DataError
 from ml_tasks.records import Split
+from tests.counts import cases
 
 CONFIG = SplitConfig()
 
@@ -45,7 +46,7 @@ def shown(rows: list[IndexRow], split: Split) -> Counter[str]:
     return counts
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=cases(100, 5000), deadline=None)
 @given(first=st.sets(st.text(min_size=1)), later=st.sets(st.text(min_size=1)))
 def test_a_patient_never_moves_as_data_grow(first: set[str], later: set[str]) -> None:
     """A patient that went from test to training would make the next test figures worthless."""

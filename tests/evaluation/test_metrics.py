@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.metrics import Labels, Scores, split_metrics, youden_threshold
 from ml_tasks.evaluation.plots import confusion_plot, roc_plot
+from tests.counts import cases
 
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
 SCORES = np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.4, 0.3, 0.2, 0.1, 0.0], np.float64)
@@ -49,7 +50,7 @@ def test_the_confusion_matrix_is_that_counted_by_hand(
     assert found.specificity == pytest.approx(tn / 6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60, 2000), deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30))
 def test_the_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[bool, int]]) -> None:
     labels = np.array([True, False, *(label for label, _ in pairs)])

@@ -20,6 +20,7 @@ from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.decode import decode
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import encoded, film
+from tests.counts import cases
 
 SPEC = ImageSpec()
 PICTURE = film(3, lesion=True)
@@ -142,7 +143,9 @@ def test_the_limit_is_the_specs() -> None:
         decode(encoded(PICTURE), ImageSpec(max_megapixels=0.03))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=cases(150, 5000), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     kind=st.sampled_from(["PNG", "JPEG", "TIFF", "PPM"]),
     changes=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), max_size=8),
