@@ -57,7 +57,7 @@ def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
         raise
     except UnidentifiedImageError:
         raise ImageRejected(
-            "not_an_image", f"not a readable image; send one of {', '.join(FORMATS)}"
+            "not_an_image", "not a readable image; PNG, JPEG, TIFF and PGM files are read"
         ) from None
     except MemoryError:
         raise ImageRejected("too_large", "the image needs more memory than there is") from None
