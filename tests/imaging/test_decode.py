@@ -105,7 +105,7 @@ def test_other_pixel_types_become_grey(mode: str) -> None:
     ("data", "code", "says"),
     [
         (b"", "empty", r"the file is empty \(0 bytes\)"),
-        (b"file,label\nmdb001.png,Positive\n", "not_an_image", "send one of PNG, JPEG, TIFF"),
+        (b"file,label\nmdb001.png,Positive\n", "not_an_image", "PNG, JPEG, TIFF and PGM"),
         (encoded(PICTURE, "BMP"), "not_an_image", "not a readable image"),
         (encoded(PICTURE, "GIF"), "not_an_image", "not a readable image"),
         (encoded(PICTURE)[:-4000], "unreadable", "damaged or cut off"),
