@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ class LocalAirflow:
     settings: AirflowSettings
     config: Config
     root: Path
+
+
+def pytest_configure() -> None:
+    """Ended by SIGTERM, pytest would leave engine, registry and Airflow running; as by Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
