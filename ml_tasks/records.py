@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import ClassVar
 
@@ -29,16 +30,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class StageRecord(Record):
+class StageRecord(Record, ABC):
     """What a completed stage says of itself; `inputs` holds the hashes of the records it used."""
 
     stage: ClassVar[str]
     run_id: str
     inputs: dict[str, str] = Field(default_factory=dict)
 
+    @abstractmethod
     def summary(self) -> str:
         """One line for the log and for people."""
-        raise NotImplementedError  # pragma: no cover - every stage has its own
 
 
 class ValidationRecord(StageRecord):
