@@ -20,7 +20,7 @@
 **A model that fails the gate is a normal outcome:** the run is green, what follows is skipped, and
 the reasons are the last lines of the gate's log. **A red task** says in its log what is wrong and
 what to do; mend that, then clear the task: it and what follows run again. A re-run of a stage
-replaces its own output and nothing else. One run goes at a time; `production` moves last.
+replaces its own output and nothing else. A changed setting needs a new run. One run goes at a time; `production` moves last.
 
 The work is done by the package `ml_tasks`, one module for each stage; `mammo <stage>` runs it
 without Airflow.

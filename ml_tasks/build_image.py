@@ -18,6 +18,7 @@ from ml_tasks.records import (
     ImageRecord,
     PreprocessRecord,
     TrainRecord,
+    ValidationRecord,
 )
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
@@ -73,6 +74,8 @@ def _check_chain(run: RunPaths, decision: Decision) -> None:
     run.check_built_on(decision, EvaluationRecord)
     run.check_built_on(evaluation, TrainRecord)
     run.check_built_on(training, PreprocessRecord)
+    if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
+        run.check_built_on(run.load(PreprocessRecord), ValidationRecord)
 
 
 def _check_files(run: RunPaths) -> None:

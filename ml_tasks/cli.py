@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
-from ml_tasks.config import Config, load_config, parse_settings, save_config
-from ml_tasks.errors import GateRefused, MammoError
+from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES
-from ml_tasks.run_paths import RunPaths
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -120,14 +119,10 @@ def _config(chosen: argparse.Namespace) -> Config:
 
 
 def _stage(chosen: argparse.Namespace) -> int:
-    config = _config(chosen)
-    run = RunPaths(config.paths.runs, chosen.run)
     settings = parse_settings(chosen.set)
-    if chosen.stage == STAGES[0] or not run.config.exists():
+    if chosen.stage == STAGES[0]:
         sequences.begin_run(chosen.run, chosen.config, settings)
-    elif settings:  # on top of those that the run began with
-        save_config(load_config(run.config, settings), run.config)
-    record = sequences.run_stage(chosen.stage, chosen.run, chosen.config)
+    record = sequences.run_stage(chosen.stage, chosen.run, chosen.config, settings)
     return GateRefused.exit_status if getattr(record, "passed", True) is False else 0
 
 
@@ -176,6 +171,8 @@ def _serving_base(chosen: argparse.Namespace) -> int:
 def _demo(chosen: argparse.Namespace) -> int:
     from ml_tasks.local_stack.demo import DemoOptions, demo
 
+    if chosen.set:
+        raise ConfigError("demo takes no --set; write the value into config.yaml")
     return demo(DemoOptions.from_environment(config=chosen.config.absolute(), data=chosen.data))
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
@@ -22,6 +30,15 @@ class Section(BaseModel):
     """A part of config.yaml: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `no` and `off` as false, which would quietly count as 0."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation in (int, float):
+            raise ValueError("takes a number, not yes or no")
+        return value
 
 
 class PathsConfig(Section):
@@ -157,8 +174,12 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
 
 
-def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: Path, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
+) -> Config:
     """Reads config.yaml, sets `overrides` ("model.weights" -> value) and makes paths absolute.
+
+    Relative paths start at `folder`, else at the folder of the file.
 
     Raises:
         ConfigError: missing file, bad YAML, unknown key or bad value; each is named.
@@ -182,7 +203,7 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
         config = Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_explain(error, str(path.name))) from error
-    return _anchored(config, path.parent)
+    return _anchored(config, folder or path.parent)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

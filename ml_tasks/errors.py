@@ -55,6 +55,10 @@ class PushError(MammoError):
     """The registry did not take the image; `production` has not moved."""
 
 
+class PushRefused(PushError):
+    """The registry does not let this engine push: trying again would not help."""
+
+
 class StackError(MammoError):
     """The local stack (engine, registry, Airflow, TensorBoard) could not be started."""
 

@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from ml_tasks.config import Config
-from ml_tasks.errors import PushError, ReleaseError
-from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.errors import GateRefused, PushError, ReleaseError
+from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import add_record, verify
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
@@ -25,12 +25,14 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
     A re-run pushes nothing that is there already and ends the same.
 
     Raises:
+        GateRefused: the gate's verdict is not PASS any more.
         StageOrderError: smoke_test is missing, or another image was built since.
         ReleaseError: the tested image is another one than the built one, or the release altered.
         PushError: the registry did not take it, after the retries of the configuration.
         EngineUnavailable: the engine stopped answering.
     """
     image, smoke = run.load(ImageRecord), run.load(SmokeRecord)
+    _check_decision(run, image)
     run.check_built_on(smoke, ImageRecord)
     _check_tested(image, smoke)
     verify(Path(image.bundle))
@@ -56,6 +58,14 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
         run.seal(work, record)
     log.info("%s", record.summary())
     return record
+
+
+def _check_decision(run: RunPaths, image: ImageRecord) -> None:
+    """Judged anew since the image was built, a model ships only by what the gate says now."""
+    decision = run.load(Decision)
+    if not decision.passed:
+        raise GateRefused(f"nothing is pushed of a model that {decision.summary()}")
+    run.check_built_on(image, Decision)
 
 
 def _check_tested(image: ImageRecord, smoke: SmokeRecord) -> None:
@@ -87,7 +97,8 @@ def _push_version(
     except PushError as error:
         raise PushError(
             f"{error}; the release is kept in {Path(image.bundle).parent}; {PRODUCTION} has not "
-            "moved; start the registry and clear push_model, or run ./push_model.sh"
+            "moved; start the registry and clear push_model, or run "
+            f"./push_model.sh --run '{image.run_id}'"
         ) from error
 
 
@@ -115,7 +126,7 @@ def _move_production(
         raise PushError(
             f"{error}; {repository}:{image.version} is pushed, but whether {PRODUCTION} moved is "
             f"not certain (it was {before}); start the registry and clear push_model, or run "
-            "./push_model.sh"
+            f"./push_model.sh --run '{image.run_id}'"
         ) from error
     log.info("%s moved from %s to %s", PRODUCTION, before or "nothing", digest)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from ml_tasks.errors import StageOrderError
 from ml_tasks.records import StageRecord
-from ml_tasks.storage import replaced_directory, sha256_file, write_bytes
+from ml_tasks.storage import replaced_directory, sha256_file, write_bytes, write_json
 
 RECORD = "record.json"
 R = TypeVar("R", bound=StageRecord)
@@ -37,6 +38,30 @@ class RunPaths:
     @property
     def root(self) -> Path:
         return self.runs / folder_name(self.run_id)
+
+    @classmethod
+    def reopen(cls, runs: Path, run_id: str) -> RunPaths:
+        """The paths of a run that has begun, with the folders that it keeps elsewhere.
+
+        Raises:
+            StageOrderError: there is no such run.
+        """
+        plain = cls(runs, run_id)
+        if not plain.config.exists():
+            raise StageOrderError(f"there is no run {run_id!r} in {runs}; look there for its name")
+        if not plain._elsewhere.exists():
+            return plain
+        places = json.loads(plain._elsewhere.read_text())
+        return cls(runs, run_id, **{name: place and Path(place) for name, place in places.items()})
+
+    def note_elsewhere(self) -> None:
+        """Writes down which folders of this run lie elsewhere, so that `reopen` finds them."""
+        places = {"cleaned": self.cleaned, "log_root": self.log_root}
+        write_json(self._elsewhere, {name: place and str(place) for name, place in places.items()})
+
+    @property
+    def _elsewhere(self) -> Path:
+        return self.root / "elsewhere.json"
 
     @property
     def config(self) -> Path:

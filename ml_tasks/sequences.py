@@ -34,13 +34,19 @@ def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Co
     return config
 
 
-def run_stage(stage: str, run_id: str, config_path: Path) -> StageRecord:
+def run_stage(
+    stage: str, run_id: str, config_path: Path, settings: Mapping[str, Any] | None = None
+) -> StageRecord:
     """Runs one stage of a run that `begin_run` has begun; gives its record.
+
+    `settings` are added to those that the run began with.
 
     Raises:
         MammoError: whatever the stage refuses.
     """
-    run = RunPaths(load_config(config_path).paths.runs, run_id)
+    run = RunPaths.reopen(load_config(config_path, settings).paths.runs, run_id)
+    if settings:
+        save_config(load_config(run.config, settings, config_path.absolute().parent), run.config)
     return _stage(stage)(run, load_config(run.config))
 
 
@@ -66,6 +72,7 @@ def clean(config: Config) -> PreprocessRecord:
 
     run = RunPaths(config.paths.runs, new_run_id("clean"), cleaned=config.paths.cleaned)
     save_config(config, run.config)
+    run.note_elsewhere()
     validate_data(run, config)
     return preprocess(run, config)
 
@@ -87,6 +94,7 @@ def train_and_judge(config: Config) -> Decision:
         log_root=config.paths.logs,
     )
     save_config(config, run.config)
+    run.note_elsewhere()
     train(run, config)
     evaluate(run, config)
     decision = gate(run, config)
@@ -107,8 +115,7 @@ def publish(run: RunPaths, config: Config) -> None:
         with storage_errors(target):
             for name in ("model.h5", "classes.json"):
                 shutil.copyfile(run.stage("train") / name, work / name)
-        cleaned = str(run.cleaned) if run.cleaned else None
-        write_json(work / CURRENT, {"run_id": run.run_id, "cleaned": cleaned})
+        write_json(work / CURRENT, {"run_id": run.run_id})
     log.info("saved %s and classes.json", target / "model.h5")
 
 
@@ -118,7 +125,7 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     Raises:
         ReleaseError: nothing has passed the gate yet.
     """
-    run = RunPaths(config.paths.runs, run_id) if run_id else _current(config)
+    run = RunPaths.reopen(config.paths.runs, run_id or _current(config))
     # The run's own settings, but where to ship to is decided now.
     config = load_config(run.config).model_copy(update={"release": config.release})
     for stage in IMAGE_STAGES:
@@ -131,16 +138,14 @@ def new_run_id(kind: str) -> str:
     return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def _current(config: Config) -> RunPaths:
+def _current(config: Config) -> str:
     pointer = config.paths.model / CURRENT
     if not pointer.exists():
         raise ReleaseError(
             f"{config.paths.model} holds no model that passed the gate; run "
             "`python -m ml_tasks.train --config config.yaml` first, or name a run with --run"
         )
-    content = json.loads(pointer.read_text())
-    cleaned = Path(content["cleaned"]) if content["cleaned"] else None
-    return RunPaths(config.paths.runs, content["run_id"], cleaned=cleaned)
+    return str(json.loads(pointer.read_text())["run_id"])
 
 
 def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
@@ -166,7 +171,7 @@ def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
 
 
 def _check_wanted(stage: str, config: Config) -> None:
-    if os.environ.get("SKIP_DOCKER"):
+    if os.environ.get("SKIP_DOCKER", "") not in ("", "0"):
         reason = os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
         raise StageSkipped(reason)
     if stage == "push_model" and not config.release.push:

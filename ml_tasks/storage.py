@@ -33,9 +33,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StorageError: no space left or not writable; the old file stands unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid4().hex[:8]}.tmp"
     with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as stream:
                 stream.write(data)
@@ -64,7 +64,7 @@ def replaced_directory(
     Raises:
         StorageError: no space left, or `path` holds something else; what stood there is unchanged.
     """
-    path = Path(os.path.abspath(path))
+    path = path.resolve()  # a link to a folder on another disk stays a link
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or owned(path))):
         raise StorageError(
             f"{path} holds files that were not written by this stage; "

@@ -15,7 +15,7 @@ from ml_tasks.model.backend import describe_device, keras
 from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import Pictures, epoch_order, fit
 from ml_tasks.model.network import build_network
-from ml_tasks.records import PreprocessRecord, Split, TrainRecord
+from ml_tasks.records import PreprocessRecord, Split, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_json
 
@@ -31,6 +31,8 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
         StageOrderError: preprocess is not complete, or its index was altered.
     """
     cleaned = run.load(PreprocessRecord)
+    if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
+        run.check_built_on(cleaned, ValidationRecord)
     keras.utils.set_random_seed(config.training.seed)
     device = describe_device()
     log.info("training on %s; weights: %s", device, config.model.weights)

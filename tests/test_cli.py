@@ -12,6 +12,7 @@ import pytest
 from ml_tasks import cli
 from ml_tasks.config import GatePolicy, save_config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
+from ml_tasks.sequences import begin_run
 from tests.builders import encoded, film, quick_training, toy_config, use_toy_network, write_csv
 from tests.test_sequences import ANYTHING, PERFECT, cleaned_for_training
 
@@ -82,6 +83,10 @@ def test_bad_settings_end_with_status_2_and_one_message(
 
 
 def test_a_stage_out_of_order_says_what_to_run_first(config_file: Path) -> None:
+    unknown = typed("gate", "--run", "r", "--config", config_file)
+    assert unknown.returncode == 1
+    assert "there is no run 'r' in" in unknown.stderr
+    begin_run("r", config_file, {})
     done = typed("gate", "--run", "r", "--config", config_file)
     assert done.returncode == 1
     assert "StageOrderError: evaluate is not complete for run 'r'" in done.stderr

@@ -199,3 +199,13 @@ def test_a_saved_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = load_config(SHIPPED, {"model.weights": "none", "training.epochs": 7})
     save_config(config, tmp_path / "run" / "config.yaml")
     assert load_config(tmp_path / "run" / "config.yaml") == config
+
+
+@pytest.mark.parametrize("key", ["gate.min_accuracy", "training.epochs", "split.test"])
+@pytest.mark.parametrize("switch", [False, True])
+def test_a_switch_is_no_number(tmp_path: Path, key: str, switch: bool) -> None:
+    """`min_accuracy: no` is false in YAML; taken as 0 it would open the gate without a word."""
+    path = tmp_path / "config.yaml"
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match=f"{key}: takes a number, not yes or no"):
+        load_config(path, {key: switch})

@@ -9,7 +9,7 @@ import pytest
 from ml_tasks.errors import StageOrderError, StorageError
 from ml_tasks.records import PreprocessRecord, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths, folder_name
-from ml_tasks.storage import sha256_file
+from ml_tasks.storage import sha256_file, write_bytes
 from tests.builders import toy_config, validated, write_raw
 
 
@@ -123,3 +123,13 @@ def test_a_file_that_is_no_longer_the_records_is_refused(run: RunPaths) -> None:
     assert run.unaltered(record, "model.h5", sha256_file(path)) == path
     with pytest.raises(StageOrderError, match=r"model\.h5 is missing or was altered after train"):
         run.unaltered(record, "model.h5", record.model_sha256)
+
+
+def test_a_run_is_found_again_with_the_folders_that_it_keeps_elsewhere(tmp_path: Path) -> None:
+    run = RunPaths(tmp_path, "a run", cleaned=tmp_path / "cleaned", log_root=tmp_path / "logs")
+    with pytest.raises(StageOrderError, match="there is no run 'a run'"):
+        RunPaths.reopen(tmp_path, "a run")
+    write_bytes(run.config, b"{}")
+    assert RunPaths.reopen(tmp_path, "a run") == RunPaths(tmp_path, "a run")
+    run.note_elsewhere()
+    assert RunPaths.reopen(tmp_path, "a run") == run

@@ -118,7 +118,7 @@ def test_an_index_altered_by_hand_is_refused(tmp_path: Path) -> None:
     config = toy_config(tmp_path)
     run = prepared(config)
     index = run.stage("preprocess") / "index.csv"
-    index.write_text(index.read_text().replace(",test,", ",train,"))
+    index.write_text(index.read_text().replace('"test"', '"train"'))
     with pytest.raises(
         StageOrderError, match=r"index\.csv is missing or was altered after preproc"
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,20 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from ml_tasks import sequences
-from ml_tasks.errors import EngineUnavailable, MammoError, PushError, StageSkipped, StorageError
+from ml_tasks.errors import (
+    EngineUnavailable,
+    MammoError,
+    PushError,
+    PushRefused,
+    StageSkipped,
+    StorageError,
+)
 from ml_tasks.records import STAGES
 
+log = logging.getLogger(__name__)
+
+# Errors that may pass by themselves.
+PASSING = (EngineUnavailable, PushError, StorageError)
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 # The form's fields and the settings of config.yaml that they stand for.
@@ -38,20 +50,31 @@ def run_stage(stage: str) -> dict[str, Any]:
     config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
     try:
         if stage == STAGES[0]:
-            sequences.begin_run(context["run_id"], config, chosen_settings(context))
+            sequences.begin_run(
+                context["run_id"], config, _of_this_place() | chosen_settings(context)
+            )
         return sequences.run_stage(stage, context["run_id"], config).model_dump(mode="json")
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
-    except (EngineUnavailable, PushError, StorageError) as error:
-        raise AirflowException(str(error)) from None
     except MammoError as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        text = f"{type(error).__name__}: {error}"
+        passing = isinstance(error, PASSING) and not isinstance(error, PushRefused)
+        raise (AirflowException if passing else AirflowFailException)(text) from None
 
 
 def chosen_settings(context: Any) -> dict[str, Any]:
     """What the form sets; else the folder that the newest new-data event names."""
     events = [e for each in (context.get("triggering_asset_events") or {}).values() for e in each]
+    events.sort(key=lambda event: event.timestamp)
     folders = [event.extra["data_dir"] for event in events if (event.extra or {}).get("data_dir")]
+    if len(set(folders)) > 1:
+        log.warning("of several announced folders only the newest is used: %s", ", ".join(folders))
     settings = {"paths.raw": folders[-1]} if folders else {}
     chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
     return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
+
+
+def _of_this_place() -> dict[str, Any]:
+    """What the machine decides: MAMMO_REGISTRY is the registry as its Docker engine reaches it."""
+    registry = os.environ.get("MAMMO_REGISTRY")
+    return {"release.registry": registry} if registry else {}

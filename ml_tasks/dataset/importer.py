@@ -76,6 +76,7 @@ def _read_labels(labels: Path) -> tuple[list[str], list[dict[str, str]]]:
                 raise DataError(f"{labels} line {line}: {', '.join(empty)} is empty")
             if len(row) > len(fields):
                 raise DataError(f"{labels} line {line} has more fields than the first line")
+            row |= {name: row[name].strip() for name in REQUIRED}
             if not _is_folder_name(row["label"]):
                 raise DataError(f"{labels} line {line}: label {row['label']!r} is no folder name")
             rows.append(row)

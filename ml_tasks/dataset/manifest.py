@@ -54,7 +54,9 @@ class IndexRow(Record):
 def write_rows(path: Path, rows: Sequence[Record], kind: type[Record]) -> str:
     """Writes records as CSV and gives the file's hex SHA-256."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(kind.model_fields), lineterminator="\n")
+    writer = csv.DictWriter(
+        text, fieldnames=list(kind.model_fields), lineterminator="\n", quoting=csv.QUOTE_ALL
+    )
     writer.writeheader()
     writer.writerows(row.model_dump(mode="json") for row in rows)
     data = text.getvalue().encode()

@@ -76,7 +76,9 @@ def _read_metadata(path: Path) -> dict[str, str]:
             raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
         patients: dict[str, str] = {}
         for line, row in enumerate(reader, start=2):
-            file, patient, label = row["file"], row["patient_id"], row.get("label")
+            file, patient, label = (
+                (row.get(name) or "").strip() for name in ("file", "patient_id", "label")
+            )
             if not file or not patient:
                 raise DataError(f"{path} line {line}: `file` and `patient_id` must not be empty")
             if file in patients:

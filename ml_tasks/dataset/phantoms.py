@@ -17,6 +17,7 @@ from ml_tasks.storage import replaced_directory, write_bytes
 
 log = logging.getLogger(__name__)
 
+_MARKER = ".synthetic"  # hidden, so that no scan takes it for data
 HEIGHT, WIDTH = 512, 416  # pixels
 Canvas = NDArray[np.float32]
 Film = NDArray[np.uint8]
@@ -44,7 +45,13 @@ def write_sample(folder: Path, patients: int = 120, seed: int = 7) -> int:
         writer.writeheader()
         writer.writerows(rows)
         write_bytes(work / METADATA, text.getvalue().encode())
+        write_bytes(work / _MARKER, b"synthetic mammograms, written by `mammo sample`\n")
     return len(names)
+
+
+def is_sample(folder: Path) -> bool:
+    """Whether `write_sample` wrote this folder."""
+    return (folder / _MARKER).exists()
 
 
 def phantom(random: np.random.Generator, lesion: bool) -> Film:

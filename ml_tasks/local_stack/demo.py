@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_tasks.config import Config, load_config, save_config
-from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.config import Config, load_config
+from ml_tasks.dataset.phantoms import is_sample, write_sample
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack import processes, summary
 from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow
@@ -71,7 +71,8 @@ def demo(options: DemoOptions) -> int:
     begin = time.monotonic()
     log_to_terminal()
     options.state.mkdir(parents=True, exist_ok=True)
-    config, config_path = _configuration(options)
+    registry = f"localhost:{options.registry_port}"
+    config = load_config(options.config, {"release.registry": registry})
     data, conf = _data(options, config)
     engine = ensure_engine(options.state)
     if engine.reason:
@@ -79,7 +80,7 @@ def demo(options: DemoOptions) -> int:
     else:
         require_service_port(options.state, engine, options.service_port)
     settings = AirflowSettings(
-        options.state, options.airflow_port, PROJECT, config_path, _for_stages(engine)
+        options.state, options.airflow_port, PROJECT, options.config, _for_stages(engine, registry)
     )
     api = _start_all(options, config, engine, settings)
     api.wait_for_dag(DAG_ID)
@@ -101,18 +102,6 @@ def demo(options: DemoOptions) -> int:
     return 0 if run.state == "success" else 1
 
 
-def _configuration(options: DemoOptions) -> tuple[Config, Path]:
-    """config.yaml itself, or a copy of it that names another registry port."""
-    registry = f"localhost:{options.registry_port}"
-    config = load_config(options.config)
-    if config.release.registry == registry:
-        return config, options.config
-    config = load_config(options.config, {"release.registry": registry})
-    copy = options.state.absolute() / "config.yaml"
-    save_config(config, copy)
-    return config, copy
-
-
 def _data(options: DemoOptions, config: Config) -> tuple[Path, dict[str, Any]]:
     """The folder of raw data, filled with phantoms if it is empty, and the run's settings."""
     conf: dict[str, Any] = {"weights": options.weights}
@@ -124,21 +113,19 @@ def _data(options: DemoOptions, config: Config) -> tuple[Path, dict[str, Any]]:
             raise StackError(f"DATA={options.data} is no folder; name one with two class folders")
         return folder, {**conf, "data_dir": str(folder)}
     folder = config.paths.raw
-    marker = options.state / "sample-data"
     if not folder.exists() or not any(folder.iterdir()):
         count = write_sample(folder)
-        marker.write_text(str(folder))
         step(f"drew {count} sample pictures into {folder} (there were no data)")
-    if marker.exists() and marker.read_text() == str(folder):
+    if is_sample(folder):
         conf.setdefault("epochs", SAMPLE_EPOCHS)
     return folder, {**conf, "data_dir": str(folder)}
 
 
-def _for_stages(engine: Engine) -> dict[str, str]:
-    """The environment by which the stages find the engine, or learn that there is none."""
+def _for_stages(engine: Engine, registry: str) -> dict[str, str]:
+    """The environment by which the stages find engine and registry, or learn of none."""
     if engine.host is None:
         return {"SKIP_DOCKER": "1", "SKIP_DOCKER_REASON": engine.reason or ""}
-    return {"DOCKER_HOST": engine.host}
+    return {"DOCKER_HOST": engine.host, "MAMMO_REGISTRY": registry}
 
 
 def _start_all(
@@ -169,13 +156,15 @@ def _ensure_base(state: Path, engine: Engine) -> None:
 
 
 def _ensure_tensorboard(options: DemoOptions, config: Config) -> None:
-    if processes.running(options.state, TENSORBOARD) is not None:
+    port = ["--port", str(options.tensorboard_port)]
+    running = processes.running(options.state, TENSORBOARD)
+    if running is not None and running.command[-2:] == tuple(port):
         return
+    processes.stop(options.state, TENSORBOARD)
     require_free(options.tensorboard_port, "TENSORBOARD_PORT")
     config.paths.runs.mkdir(parents=True, exist_ok=True)
     program = Path(sys.executable).absolute().parent / "tensorboard"
     where = ["--logdir", str(config.paths.runs), "--host", "127.0.0.1"]
-    port = ["--port", str(options.tensorboard_port)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     processes.start(options.state, TENSORBOARD, [str(program), *where, *port], env=environment)
     step(f"TensorBoard is starting at http://localhost:{options.tensorboard_port}")
@@ -193,7 +182,11 @@ def _serve(options: DemoOptions, engine: Engine, config: Config, paths: RunPaths
         return None
     release = config.release
     image = f"{release.registry}/{release.image}:production"
-    return start_service(options.state, engine, image, options.service_port)
+    try:
+        return start_service(options.state, engine, image, options.service_port)
+    except StackError as error:  # the run has succeeded all the same, and its summary is due
+        step(f"the inference service does not run: {error}")
+        return None
 
 
 def _example(service: str | None, data: Path) -> str | None:

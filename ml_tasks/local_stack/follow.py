@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import httpx
+
+from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, LogLine, TaskInstance
 from ml_tasks.local_stack.terminal import in_words, step
 from ml_tasks.records import STAGES
 
+_PATIENCE = 30  # answers in a row that may fail
 _RUNNING = frozenset({"running", "restarting", "deferred"})
 
 
@@ -26,14 +30,28 @@ class Follower:
 
     def follow(self, every_seconds: float = 1.0) -> DagRun:
         """Returns once the run has ended."""
+        self._tell_what_goes_before()
+        failures = 0
         while True:
-            # The run is asked first: whatever ended it is then among its tasks.
-            run = self.api.run(self.dag_id, self.run_id)
-            for task in in_order(self.api.tasks(self.dag_id, self.run_id)):
-                self._tell(task)
-            if run.ended:
-                return run
+            try:
+                # The run is asked first: whatever ended it is then among its tasks.
+                run = self.api.run(self.dag_id, self.run_id)
+                for task in in_order(self.api.tasks(self.dag_id, self.run_id)):
+                    self._tell(task)
+                failures = 0
+            except (StackError, httpx.HTTPError):  # the run goes on while a page is slow
+                failures += 1
+                if failures == _PATIENCE:
+                    raise
+            else:
+                if run.ended:
+                    return run
             time.sleep(every_seconds)
+
+    def _tell_what_goes_before(self) -> None:
+        for run in self.api.runs(self.dag_id):
+            if run.state == "running" and run.dag_run_id != self.run_id:
+                self.say(f"waiting for {run.dag_run_id} to end: one run goes at a time")
 
     def _tell(self, task: TaskInstance) -> None:
         now = (task.state, task.try_number)

@@ -61,6 +61,8 @@ def start(
     before = recorded(state, name)
     if before is not None and before.alive:
         raise StackError(f"{name} runs already as pid {before.pid}; stop it first")
+    if before is not None and members(before):
+        stop(state, name)  # its leader died alone: what it left would be forgotten
     log = state / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     token = uuid4().hex

@@ -113,13 +113,16 @@ def state_label(state: Path) -> str:
 def _ours(state: Path, engine: Engine | None, port: int) -> str | None:
     started = processes.running(state, PROCESS)
     if started is not None:
-        return "docker-registry"
+        settings = yaml.safe_load((state / "registry" / "config.yml").read_text())
+        return "docker-registry" if settings == _settings(state, port) else None
     if engine is None or engine.host is None:
         return None
     client = engine.client()
     try:
         container = client.containers.get(container_name(state))
-        return IMAGE if container.status == "running" else None
+        holders = [holder for each in container.ports.values() for holder in each or ()]
+        there = any(holder["HostPort"] == str(port) for holder in holders)
+        return IMAGE if there and container.status == "running" else None
     except NotFound:
         return None
     finally:

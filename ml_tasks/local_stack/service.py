@@ -34,11 +34,14 @@ def require_service_port(state: Path, engine: Engine, port: int) -> None:
         return
     client = engine.client()
     try:
-        client.containers.get(container_name(state))
+        holders = client.containers.get(container_name(state)).ports.get(f"{_INSIDE}/tcp") or ()
+        ours = any(holder["HostPort"] == str(port) for holder in holders)
     except NotFound:
-        require_free(port, "SERVICE_PORT")
+        ours = False
     finally:
         client.close()
+    if not ours:
+        require_free(port, "SERVICE_PORT")
 
 
 def start_service(

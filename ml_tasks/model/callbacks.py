@@ -32,7 +32,8 @@ class EpochLine(keras.callbacks.Callback):  # type: ignore[misc]
         if not all(math.isfinite(figures[name]) for name in ("loss", "val_loss")):
             raise TrainingError(
                 f"the loss became {figures['loss']} (validation {figures['val_loss']}) in epoch "
-                f"{epoch + 1}; lower the learning rate in config.yaml, section training"
+                f"{epoch + 1}; lower the learning rate in config.yaml, section training, and "
+                "start a new run"
             )
         self.history.append({"epoch": epoch + 1, **figures})
         per_epoch = (time.monotonic() - self._start) / len(self.history)

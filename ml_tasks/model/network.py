@@ -87,7 +87,7 @@ def _base(scaled: keras.KerasTensor, weights: str) -> keras.Model:
                 f"model.weights: the ImageNet weights could not be downloaded ({error}). "
                 "Set model.weights to the path of a DenseNet-121 weights file without top "
                 "(densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5), "
-                "or to `none` to train from scratch"
+                "or to `none` to train from scratch, and start a new run"
             ) from error
         raise TrainingError(
             f"model.weights: {weights} does not hold the weights of DenseNet-121 without its top "

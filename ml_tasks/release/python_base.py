@@ -66,9 +66,7 @@ def pull(client: DockerClient, seconds: float = PULL_SECONDS) -> bool:
 
     def work() -> None:
         try:
-            image = client.images.pull(*UPSTREAM)
-            image.tag(*TAG.split(":"))
-            pulled.append(str(image.id))
+            pulled.append(str(client.images.pull(*UPSTREAM).id))
         except (DockerException, requests.exceptions.RequestException) as error:
             failures.append(error)
 
@@ -84,6 +82,8 @@ def pull(client: DockerClient, seconds: float = PULL_SECONDS) -> bool:
         why = failures[0] if failures else "no reason given"
         log.info("%s cannot be pulled (%s); building from Debian packages", name, why)
         return False
+    # Not in the thread: a pull that was given up on would later move the tag.
+    client.images.get(pulled[0]).tag(*TAG.split(":"))
     log.info("pulled %s in %.0f s", name, time.monotonic() - started)
     return True
 

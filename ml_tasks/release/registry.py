@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import requests
 from docker import DockerClient
 from docker.errors import APIError, DockerException, NotFound
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential
 
-from ml_tasks.errors import PushError
+from ml_tasks.errors import PushError, PushRefused
 from ml_tasks.release.engine import engine_errors
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _SKIPPED = ("Layer already exists", "Mounted from")
 _FINAL = ("denied", "unauthorized", "authentication required", "no basic auth")
-
-
-class PushRefusedError(PushError):
-    """The registry does not let this engine push: trying again would not help."""
 
 
 @dataclass
@@ -135,21 +132,21 @@ def _registry_errors(client: DockerClient, doing: str, reference: str) -> Iterat
     try:
         with engine_errors(client, doing):
             yield
-    except DockerException as error:
+    except (DockerException, requests.exceptions.Timeout) as error:
         raise _push_error(reference, str(getattr(error, "explanation", None) or error)) from error
 
 
 def _push_error(reference: str, reason: str) -> PushError:
     registry = reference.split("/", 1)[0]
     if any(word in reason.lower() for word in _FINAL):
-        return PushRefusedError(
+        return PushRefused(
             f"the registry {registry} refuses {reference} ({reason}); log the engine in to it"
         )
     return PushError(f"the registry {registry} cannot be reached or failed ({reason})")
 
 
 def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, PushError) and not isinstance(error, PushRefusedError)
+    return isinstance(error, PushError) and not isinstance(error, PushRefused)
 
 
 def _announce(attempts: int) -> Callable[[RetryCallState], None]:

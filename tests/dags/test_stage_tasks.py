@@ -11,7 +11,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from ml_tasks import sequences
-from ml_tasks.errors import EngineUnavailable, MammoError, PushError, StorageError
+from ml_tasks.config import load_config
+from ml_tasks.errors import EngineUnavailable, MammoError, PushError, PushRefused, StorageError
+from ml_tasks.run_paths import RunPaths
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUN = "manual__2026-11-23T00:00:00+00:00"
@@ -53,7 +55,10 @@ def test_the_form_sets_what_it_says(stage_task: ModuleType) -> None:
 
 
 def test_the_newest_event_names_the_folder_and_the_form_goes_first(stage_task: ModuleType) -> None:
-    events = [SimpleNamespace(extra={"data_dir": name}) for name in ("/old", "/new")]
+    events = [
+        SimpleNamespace(extra={"data_dir": name}, timestamp=time)
+        for name, time in (("/new", 2), ("/old", 1))
+    ]
     by_event = stage_task.chosen_settings(_context({}, events))
     assert by_event == {"paths.raw": "/new"}
     both = stage_task.chosen_settings(_context({"data_dir": "/mine"}, events))
@@ -95,3 +100,24 @@ def test_what_may_pass_by_itself_is_retried(
     with pytest.raises(AirflowException, match="away for a while") as raised:
         stage_task.run_stage("push_model")
     assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_registry_that_refuses_is_not_asked_again(
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise PushRefused("no basic auth; log the engine in")
+
+    monkeypatch.setattr(sequences, "run_stage", fails)
+    with pytest.raises(AirflowFailException, match="log the engine in"):
+        stage_task.run_stage("push_model")
+
+
+def test_the_registry_of_this_place_is_taken_over(
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAMMO_REGISTRY", "localhost:5999")
+    with pytest.raises(AirflowFailException, match="does not exist"):
+        stage_task.run_stage("validate_data")  # there are no data, but the run has begun
+    run = RunPaths(tmp_path / "runs", RUN)
+    assert load_config(run.config).release.registry == "localhost:5999"
