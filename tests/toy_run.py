@@ -191,7 +191,11 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> 
             if row.split is not Split.TRAIN
         ]
         predictions = write_rows(work / "predictions.csv", rows, PredictionRow)
-        write_json(work / "metrics.json", {"threshold": THRESHOLD, "rule": "toy", "splits": {}})
+        test = {"accuracy": 0.9, "auc": 0.9, "sensitivity": 0.9}
+        write_json(
+            work / "metrics.json",
+            {"threshold": THRESHOLD, "rule": "toy", "splits": {"test": test}},
+        )
         record = EvaluationRecord(
             run_id=run.run_id,
             inputs=run.mark(TrainRecord),

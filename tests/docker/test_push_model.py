@@ -11,7 +11,9 @@ import pytest
 from docker import DockerClient
 
 from ml_tasks.build_image import build_image
-from ml_tasks.errors import EngineUnavailable, PushError, ReleaseError, StageOrderError
+from ml_tasks.config import GatePolicy
+from ml_tasks.errors import EngineUnavailable, GateRefused, PushError, ReleaseError, StageOrderError
+from ml_tasks.gate import gate
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
@@ -162,3 +164,15 @@ def test_an_unknown_tag_is_none_and_a_dead_registry_an_error(
     registry.stop()
     with pytest.raises(PushError, match="cannot be reached"):
         digest_of(engine, f"{registry.address}/never-pushed", "production")
+
+
+def test_a_gate_that_changed_its_mind_stops_the_push(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    """Judged anew under stricter limits, a model that was built before must not be shipped."""
+    policy = GatePolicy(min_accuracy=1, min_auc=1, min_sensitivity=1)
+    stricter = tested.config.model_copy(update={"gate": policy})
+    assert not gate(tested.run, stricter).passed
+    with pytest.raises(GateRefused, match="nothing is pushed of a model that FAILED the gate"):
+        push_model(tested.run, stricter, engine)
+    assert tags(registry, tested) == {}
