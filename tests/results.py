@@ -27,20 +27,22 @@ def main(junit: Path) -> int:
     if _git("status", "--porcelain", "--untracked-files=no"):
         revision += " with changes"
     counts: dict[str, Counter[str]] = {}
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for case in ElementTree.parse(junit).iter("testcase"):
         parts = case.get("classname", "").split(".")
         folder = parts[1] if len(parts) > 2 else "ground floor and stages"
         outcome = next((child.tag for child in case if child.tag in _OUTCOMES), "passed")
         counts.setdefault(folder, Counter())[_OUTCOMES.get(outcome, "passed")] += 1
-        seconds[folder] += round(float(case.get("time", 0)))
+        seconds[folder] = seconds.get(folder, 0) + float(case.get("time", 0))
     counts["all"] = sum(counts.values(), Counter())
     seconds["all"] = sum(seconds.values())
     text = TABLE.read_text() if TABLE.exists() else HEADER
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
     for folder, outcomes in counts.items():
         figures = [str(outcomes[name]) for name in ("passed", "failed", "skipped")]
-        text += f"| {when} | {revision} | {folder} | {' | '.join(figures)} | {seconds[folder]} |\n"
+        text += (
+            f"| {when} | {revision} | {folder} | {' | '.join(figures)} | {seconds[folder]:.0f} |\n"
+        )
     TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text(text)
     return 1 if counts["all"]["failed"] else 0

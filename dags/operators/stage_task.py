@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ def run_stage(stage: str) -> dict[str, Any]:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:
         text = f"{type(error).__name__}: {error}"
+        for line in str(error).splitlines():  # the page shows an exception far to the right
+            for part in textwrap.wrap(line, 110):
+                log.error(part)
         passing = isinstance(error, PASSING) and not isinstance(error, PushRefused)
         raise (AirflowException if passing else AirflowFailException)(text) from None
 

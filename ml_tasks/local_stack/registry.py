@@ -114,7 +114,7 @@ def _ours(state: Path, engine: Engine | None, port: int) -> str | None:
     started = processes.running(state, PROCESS)
     if started is not None:
         settings = yaml.safe_load((state / "registry" / "config.yml").read_text())
-        return "docker-registry" if settings == _settings(state, port) else None
+        return "docker-registry" if settings["http"]["addr"] == _listens_on(port) else None
     if engine is None or engine.host is None:
         return None
     client = engine.client()
@@ -205,8 +205,12 @@ def _settings(state: Path, port: int) -> dict[str, object]:
             "filesystem": {"rootdirectory": str(data.absolute())},
             "delete": {"enabled": True},
         },
-        "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_hex(16)},
+        "http": {"addr": _listens_on(port), "secret": secrets.token_hex(16)},
     }
+
+
+def _listens_on(port: int) -> str:
+    return f"127.0.0.1:{port}"
 
 
 def _wait(address: str, alive: Callable[[], bool], seconds: float = 30.0) -> None:

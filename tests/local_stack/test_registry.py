@@ -47,3 +47,14 @@ def test_stopping_keeps_the_images_and_frees_the_port(tmp_path: Path) -> None:
     kept = httpx.get(f"http://localhost:{port}/v2/kept/blobs/{digest}", trust_env=False)
     assert kept.content == b"hello"
     stop_registry(tmp_path)
+
+
+def test_another_port_is_not_taken_for_the_one_that_runs(tmp_path: Path) -> None:
+    """Mistaken for one another, images would go to a registry that nobody asked for."""
+    first, second = free_ports(2)
+    try:
+        ensure_registry(tmp_path, first)
+        assert ensure_registry(tmp_path, second).address == f"localhost:{second}"
+        assert not answers(f"localhost:{first}")
+    finally:
+        stop_registry(tmp_path)
