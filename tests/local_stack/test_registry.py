@@ -9,6 +9,7 @@ import pytest
 
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack import processes
+from ml_tasks.local_stack.ports import free_ports, is_free
 from ml_tasks.local_stack.registry import Registry, answers, ensure_registry, stop_registry
 
 
@@ -32,8 +33,6 @@ def test_a_taken_port_names_its_holder(registry: Registry, tmp_path: Path) -> No
 
 
 def test_stopping_keeps_the_images_and_frees_the_port(tmp_path: Path) -> None:
-    from ml_tasks.local_stack.ports import free_ports, is_free
-
     port = free_ports(1)[0]
     ensure_registry(tmp_path, port)
     blob = f"http://localhost:{port}/v2/kept/blobs/uploads/"
