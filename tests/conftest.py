@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -130,23 +129,6 @@ def airflow(
     yield LocalAirflow(api, settings, config, root)
     api.close()
     stop_airflow(stack_state)
-    _remove_images(config)
-
-
-def _remove_images(config: Config) -> None:
-    """Removes the images of the releases that the tests made; the bases stay for the next time."""
-    versions = [path.name for path in config.paths.releases.glob("*Z-*")]
-    if not versions:
-        return
-    name, registry = config.release.image, config.release.registry
-    client = docker.from_env()
-    for tag in (
-        *(f"{name}:{version}" for version in versions),
-        *(f"{registry}/{name}:{tag}" for tag in (*versions, "production")),
-    ):
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            client.images.remove(tag, force=True)
-    client.close()
 
 
 def _copy_dags(root: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker
+import docker.errors
 import pytest
 
 from ml_tasks.config import load_config, save_config
@@ -34,7 +38,22 @@ def films(mini_mias: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sample_run(airflow: LocalAirflow, serving_base: str, sample_data: Path) -> EndedRun:
+def released_images(airflow: LocalAirflow, engine: docker.DockerClient) -> Iterator[None]:
+    """Removes the images of the releases that the runs made; the bases stay for the next time."""
+    yield
+    name, registry = airflow.config.release.image, airflow.config.release.registry
+    versions = [path.name for path in airflow.config.paths.releases.glob("*Z-*")]
+    tags = [f"{name}:{version}" for version in versions]
+    tags += [f"{registry}/{name}:{tag}" for tag in (*versions, "production")]
+    for tag in tags:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.images.remove(tag, force=True)
+
+
+@pytest.fixture(scope="session")
+def sample_run(
+    airflow: LocalAirflow, serving_base: str, released_images: None, sample_data: Path
+) -> EndedRun:
     return run_to_end(airflow, {"data_dir": str(sample_data), "epochs": 3})
 
 
