@@ -123,13 +123,17 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     """`./push_model.sh`: image, smoke test and push of `run_id`, else of the model in paths.model.
 
     Raises:
-        ReleaseError: nothing has passed the gate yet.
+        ReleaseError: nothing has passed the gate yet, or a stage would be left out: who pushes by
+            hand must not take a skip for a release.
     """
     run = RunPaths.reopen(config.paths.runs, run_id or _current(config))
     # The run's own settings, but where to ship to is decided now.
     config = load_config(run.config).model_copy(update={"release": config.release})
-    for stage in IMAGE_STAGES:
-        _stage(stage)(run, config)
+    try:
+        for stage in IMAGE_STAGES:
+            _stage(stage)(run, config)
+    except StageSkipped as skipped:
+        raise ReleaseError(f"nothing was pushed: {skipped}") from None
     return run.load(ReleaseRecord)
 
 

@@ -165,3 +165,14 @@ def test_run_ids_sort_by_time_and_differ() -> None:
     ids = [sequences.new_run_id("manual") for _ in range(20)]
     assert ids == sorted(ids) and len(set(ids)) == 20
     assert all(os.sep not in run_id and ":" not in run_id for run_id in ids)
+
+
+def test_a_push_by_hand_that_would_be_skipped_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 0 with nothing pushed would be taken for a release."""
+    (tmp_path / "config.yaml").write_text("model: {weights: none}\n")
+    config = sequences.begin_run("by hand", tmp_path / "config.yaml", {})
+    monkeypatch.setenv("SKIP_DOCKER", "1")
+    with pytest.raises(ReleaseError, match="nothing was pushed: SKIP_DOCKER is set"):
+        sequences.release_current(config, "by hand")

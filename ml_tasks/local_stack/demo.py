@@ -31,7 +31,8 @@ from ml_tasks.run_paths import RunPaths
 DAG_ID = "mammography_retraining"
 TENSORBOARD = "tensorboard"
 PROJECT = Path(__file__).resolve().parents[2]
-# The phantoms are learnt from scratch in a few epochs; nothing is downloaded.
+# The demo states its own: nothing is downloaded, and phantoms are learnt in a few epochs.
+WEIGHTS = "none"
 SAMPLE_EPOCHS = 4
 
 
@@ -42,8 +43,6 @@ class DemoOptions:
     config: Path = PROJECT / "config.yaml"
     state: Path = PROJECT / ".local"
     data: Path | None = None
-    weights: str = "none"
-    epochs: int | None = None
     airflow_port: int = 8080
     registry_port: int = 5000
     tensorboard_port: int = 6006
@@ -104,9 +103,7 @@ def demo(options: DemoOptions) -> int:
 
 def _data(options: DemoOptions, config: Config) -> tuple[Path, dict[str, Any]]:
     """The folder of raw data, filled with phantoms if it is empty, and the run's settings."""
-    conf: dict[str, Any] = {"weights": options.weights}
-    if options.epochs is not None:
-        conf["epochs"] = options.epochs
+    conf: dict[str, Any] = {"weights": WEIGHTS}
     if options.data is not None:
         folder = options.data.expanduser().absolute()
         if not folder.is_dir():
@@ -117,7 +114,7 @@ def _data(options: DemoOptions, config: Config) -> tuple[Path, dict[str, Any]]:
         count = write_sample(folder)
         step(f"drew {count} sample pictures into {folder} (there were no data)")
     if is_sample(folder):
-        conf.setdefault("epochs", SAMPLE_EPOCHS)
+        conf["epochs"] = SAMPLE_EPOCHS
     return folder, {**conf, "data_dir": str(folder)}
 
 
