@@ -17,7 +17,7 @@ compile() { # compile NAME ARGUMENTS...
 }
 
 compile all pyproject.toml --extra data --extra training --extra release \
-  --extra orchestration --extra serving --extra dev "${universal[@]}"
+  --extra orchestration --extra serving --extra benchmarks --extra dev "${universal[@]}"
 # The other locks are held to the versions of the first, so that every image runs what was tested.
 same=(-c requirements/all.txt)
 compile bootstrap requirements/bootstrap.in "${same[@]}" "${universal[@]}"
