@@ -61,7 +61,7 @@ class DataConfig(Section):
     min_patients_per_class: int = Field(10, ge=3)
     max_quarantine_share: float = Field(0.05, ge=0, lt=1)
     min_side: int = Field(128, ge=16, le=4096)
-    max_megapixels: float = Field(100, gt=0, le=1000)
+    max_megapixels: float = Field(50, gt=0, le=1000)
     min_contrast: float = Field(2.0, ge=0, le=100)
 
     @field_validator("patient_pattern")

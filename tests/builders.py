@@ -26,6 +26,8 @@ from ml_tasks.config import (
 )
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
+from ml_tasks.imaging.clean import clean
+from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import ValidationRecord
 from ml_tasks.run_paths import RunPaths
@@ -48,6 +50,13 @@ def film(number: int = 0, lesion: bool = False) -> Pixels:
         at = (100 + random.integers(-30, 30), 35 + random.integers(-8, 8))
         pixels[(rows - at[0]) ** 2 + (columns - at[1]) ** 2 < 15**2] += 100
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def cleaned_film(pixels: Pixels) -> Pixels:
+    """Grey pixels (H,W) uint8, as if just decoded, cleaned to (128,128)."""
+    height, width = pixels.shape
+    image = DecodedImage(pixels, 1, width, height, format="PNG", mode="L", bit_depth=8)
+    return clean(image, ImageSpec()).pixels
 
 
 def breast_shape() -> NDArray[np.bool_]:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from ml_tasks.imaging.breast import Pixels, breast_mask, dark_background, without_frame
-from ml_tasks.imaging.decode import decode
+from ml_tasks.imaging.decode import DecodedImage, decode
+from ml_tasks.imaging.geometry import Geometry
 from ml_tasks.imaging.spec import ImageSpec
+
+
+@dataclass(frozen=True)
+class CleanedImage:
+    """The finished picture, what was kept of the film, and how the one came from the other."""
+
+    pixels: Pixels  # (side, side), exactly 0 where `mask` is 0
+    mask: Pixels  # (side, side), 1 inside the breast
+    kept: Pixels  # (H,W) like the decoded image, 1 inside the breast
+    geometry: Geometry
+    inverted: bool  # the background was white
+    framed: bool  # a scan frame was taken off
+    side: str  # where the chest wall stood in the file: left or right
+    kept_share: float  # of the film's area
+    parts: int  # bodies that stood apart from the breast: labels, markers, tape
 
 
 def preprocess(data: bytes, spec: ImageSpec) -> Pixels:
@@ -16,32 +34,49 @@ def preprocess(data: bytes, spec: ImageSpec) -> Pixels:
     Raises:
         ImageRejected: the file is no usable image, or shows no breast.
     """
-    return clean(decode(data, spec).pixels, spec)
+    return clean(decode(data, spec), spec).pixels
 
 
-def clean(pixels: Pixels, spec: ImageSpec) -> Pixels:
-    """Grey pixels (H,W) uint8 to (side, side): polarity, frame, mask, crop, side, square, resize.
+def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
+    """A decoded image to (side, side): polarity, frame, mask, crop, side, square, resize.
 
     Raises:
         ImageRejected: `no_breast`.
     """
-    pixels = without_frame(dark_background(pixels), spec)
-    mask = _full_size(breast_mask(_working_image(pixels, spec), spec), pixels.shape)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    upright = dark_background(image.pixels)
+    bare = without_frame(upright, spec)
+    kept = _full_size(breast_mask(_working_image(bare, spec), spec), bare.shape)
+    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    breast = facing_right(pixels[window] * mask[window])
-    square = padded_to_square(breast)
-    return np.asarray(
-        cv2.resize(square, (spec.side, spec.side), interpolation=cv2.INTER_AREA), np.uint8
+    mirrored = chest_wall(kept[window]) == "right"
+    mask = (_finished(kept[window] * 255, mirrored, spec.side) > 127).astype(np.uint8)
+    pixels = _finished(bare[window] * kept[window], mirrored, spec.side) * mask
+    return CleanedImage(
+        pixels=pixels,
+        mask=mask,
+        kept=kept,
+        geometry=Geometry(
+            factor=image.factor,
+            left=int(columns[0]),
+            top=int(rows[0]),
+            width=int(columns[-1] - columns[0] + 1),
+            height=int(rows[-1] - rows[0] + 1),
+            mirrored=mirrored,
+            side=spec.side,
+        ),
+        inverted=upright is not image.pixels,
+        framed=not np.array_equal(upright, bare),
+        side="right" if mirrored else "left",
+        kept_share=float(kept.mean()),
+        parts=0,
     )
 
 
-def facing_right(pixels: Pixels) -> Pixels:
-    """Pixels (H,W) with the chest wall at the left edge: mirrored where it is at the right."""
-    edge = max(1, pixels.shape[1] // 20)
-    at_left = np.count_nonzero(pixels[:, :edge])
-    at_right = np.count_nonzero(pixels[:, -edge:])
-    return np.ascontiguousarray(pixels[:, ::-1]) if at_right > at_left else pixels
+def chest_wall(mask: Pixels) -> str:
+    """The side, left or right, at which the breast in a mask (H,W) stands: the fuller edge."""
+    edge = max(1, mask.shape[1] // 20)
+    at_left, at_right = np.count_nonzero(mask[:, :edge]), np.count_nonzero(mask[:, -edge:])
+    return "right" if at_right > at_left else "left"
 
 
 def padded_to_square(pixels: Pixels) -> Pixels:
@@ -50,6 +85,12 @@ def padded_to_square(pixels: Pixels) -> Pixels:
     side = max(height, width)
     above = (side - height) // 2
     return np.pad(pixels, ((above, side - height - above), (0, side - width)))
+
+
+def _finished(pixels: Pixels, mirrored: bool, side: int) -> Pixels:
+    facing = pixels[:, ::-1] if mirrored else pixels
+    square = padded_to_square(np.ascontiguousarray(facing))
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _working_image(pixels: Pixels, spec: ImageSpec) -> Pixels:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ml_tasks.errors import ImageRejected
+from ml_tasks.imaging.header import NO_HEADER, ImageHeader
 from ml_tasks.imaging.spec import ImageSpec
 
 FORMATS = ("PNG", "JPEG", "TIFF", "PPM")
@@ -26,12 +28,16 @@ Image.MAX_IMAGE_PIXELS = None
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Grey pixels (H,W) uint8 and what the header said."""
+    """Grey pixels (H,W) uint8, reduced by `factor`, and what the header said of the file."""
 
     pixels: NDArray[np.uint8]
+    factor: int
+    width: int  # of the file
+    height: int
     format: str
     mode: str
     bit_depth: int
+    header: ImageHeader = NO_HEADER
 
 
 def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
@@ -47,8 +53,12 @@ def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, spec)
             image.load()
+            factor = reduction(image.size, spec)
             return DecodedImage(
-                pixels=_grey(image),
+                pixels=_reduced(_grey(image), factor),
+                factor=factor,
+                width=image.width,
+                height=image.height,
                 format=image.format or "",
                 mode=image.mode,
                 bit_depth=_BITS.get(image.mode) or _DEEP[image.mode],
@@ -63,6 +73,20 @@ def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
         raise ImageRejected("too_large", "the image needs more memory than there is") from None
     except Exception as error:  # third-party decoders raise nearly anything on broken files
         raise ImageRejected("unreadable", f"the file is damaged or cut off ({error})") from error
+
+
+def reduction(size: tuple[int, int], spec: ImageSpec) -> int:
+    """The largest of 8, 4, 2, 1 that leaves the longest of `size` at least `spec.decode_side`."""
+    return next(
+        factor for factor in (8, 4, 2, 1) if factor == 1 or max(size) >= factor * spec.decode_side
+    )
+
+
+def _reduced(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Pixels (H,W) averaged over factor x factor blocks; what no block fills is left out."""
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    whole = pixels[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _check_header(image: Image.Image, spec: ImageSpec) -> None:

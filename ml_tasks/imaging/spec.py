@@ -12,10 +12,13 @@ from ml_tasks.records import Record
 class ImageSpec(Record):
     """Every number that cleaning uses; lengths are pixels of the working image unless said."""
 
-    version: int = 1
+    version: int = 2
     side: int = Field(128, ge=16, le=1024)  # of the finished image
-    max_megapixels: float = Field(100, gt=0)  # of the file as its header states it
+    max_megapixels: float = Field(50, gt=0)  # of the file as its header states it
     min_side: int = Field(16, ge=1)  # of the file
+    # A file is reduced by the largest whole factor (1, 2, 4 or 8: what JPEG decoders do for free)
+    # that leaves its longest side at least this long; all cleaning works on the reduced image.
+    decode_side: int = Field(512, ge=128)
     working_side: int = Field(256, ge=64)  # longest side of the image the mask is found on
     frame_level: int = Field(235, ge=1, le=255)  # grey level from which a pixel may be scan frame
     frame_share: float = Field(0.6, gt=0, le=1)  # share of such pixels that makes a line a frame

@@ -11,9 +11,9 @@ from ml_tasks.config import DataConfig
 from ml_tasks.dataset.phantoms import HEIGHT, WIDTH, phantom, write_sample
 from ml_tasks.dataset.scan import scan
 from ml_tasks.errors import StorageError
-from ml_tasks.imaging.clean import clean
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.storage import sha256_file
+from tests.builders import cleaned_film
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -56,6 +56,6 @@ def test_phantoms_are_cleaned_to_one_breast() -> None:
     for number in range(12):
         film = phantom(np.random.default_rng(number), lesion=bool(number % 2))
         assert film.shape == (HEIGHT, WIDTH) and film.dtype == np.uint8
-        cleaned = clean(film, ImageSpec())
+        cleaned = cleaned_film(film)
         assert 0.3 < np.count_nonzero(cleaned) / cleaned.size < 0.9
         assert not cleaned[:20, 110:].any() and not cleaned[-20:, 110:].any()

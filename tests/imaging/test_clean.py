@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ml_tasks.errors import DataError, ImageRejected
-from ml_tasks.imaging.clean import clean, facing_right, padded_to_square, preprocess
+from ml_tasks.imaging.clean import chest_wall, padded_to_square, preprocess
 from ml_tasks.imaging.encode import png_bytes, read_png
 from ml_tasks.imaging.spec import ImageSpec
-from tests.builders import Pixels, encoded, film
+from tests.builders import Pixels, cleaned_film, encoded, film
 
 SPEC = ImageSpec()
 
@@ -61,16 +61,16 @@ def test_the_format_makes_no_difference(kind: str) -> None:
 
 
 def test_an_inverted_film_gives_the_same_picture() -> None:
-    assert np.array_equal(clean(255 - film(7), SPEC), clean(film(7), SPEC))
+    assert np.array_equal(cleaned_film(255 - film(7)), cleaned_film(film(7)))
 
 
 def test_left_and_right_breast_give_the_same_orientation() -> None:
     pixels = film(8, lesion=True)
-    assert difference(clean(pixels[:, ::-1].copy(), SPEC), clean(pixels, SPEC)) < 2
+    assert difference(cleaned_film(pixels[:, ::-1].copy()), cleaned_film(pixels)) < 2
 
 
 def test_the_chest_wall_comes_to_the_left_edge() -> None:
-    pixels = clean(film(8)[:, ::-1].copy(), SPEC)
+    pixels = cleaned_film(film(8)[:, ::-1].copy())
     assert np.count_nonzero(pixels[:, 0]) > 100
     assert not pixels[:, -1].any()
 
@@ -78,7 +78,7 @@ def test_the_chest_wall_comes_to_the_left_edge() -> None:
 @pytest.mark.parametrize("marked", [with_label, with_tape, with_frame])
 def test_label_tape_and_frame_are_removed(marked: Callable[[Pixels], Pixels]) -> None:
     """A network that sees the label learns the hospital, not the lesion."""
-    plain, cleaned = clean(film(9), SPEC), clean(marked(film(9)), SPEC)
+    plain, cleaned = cleaned_film(film(9)), cleaned_film(marked(film(9)))
     rows, columns = np.mgrid[:128, :128]
     # Wider than the breast (half axes 64 and 72 here) by the few pixels that the mask grows back.
     outside = ((rows - 63.5) / 72) ** 2 + (columns / 80) ** 2 > 1
@@ -89,13 +89,13 @@ def test_label_tape_and_frame_are_removed(marked: Callable[[Pixels], Pixels]) ->
 
 def test_outside_of_the_breast_is_exactly_zero() -> None:
     """Film noise there would tell one machine from another."""
-    pixels = clean(film(10), SPEC)
+    pixels = cleaned_film(film(10))
     assert not pixels[0, 100:].any() and not pixels[-1, 100:].any() and not pixels[:, 90:].any()
 
 
 def test_the_breast_is_not_stretched() -> None:
     """It is 160 high and 90 wide on the film; a stretched mass is a mass of another shape."""
-    pixels = clean(film(11), SPEC)
+    pixels = cleaned_film(film(11))
     height = np.flatnonzero(pixels.any(axis=1)).size
     width = np.flatnonzero(pixels.any(axis=0)).size
     assert height == 128
@@ -105,7 +105,7 @@ def test_the_breast_is_not_stretched() -> None:
 def test_a_breast_broader_than_high_is_not_stretched_either() -> None:
     film_of_a_broad_breast = np.full((160, 300), 8, np.uint8)
     film_of_a_broad_breast[50:110, :240] = 120
-    pixels = clean(film_of_a_broad_breast, SPEC)
+    pixels = cleaned_film(film_of_a_broad_breast)
     height = np.flatnonzero(pixels.any(axis=1)).size
     width = np.flatnonzero(pixels.any(axis=0)).size
     assert width == 128
@@ -115,11 +115,11 @@ def test_a_breast_broader_than_high_is_not_stretched_either() -> None:
 def test_the_size_of_the_film_makes_no_difference() -> None:
     pixels = film(12, lesion=True)
     doubled = pixels.repeat(2, axis=0).repeat(2, axis=1)
-    assert difference(clean(doubled, SPEC), clean(pixels, SPEC)) < 3
+    assert difference(cleaned_film(doubled), cleaned_film(pixels)) < 3
 
 
 def test_a_lesion_stays_visible() -> None:
-    assert clean(film(13, lesion=True), SPEC).max() > clean(film(13), SPEC).max() + 40
+    assert cleaned_film(film(13, lesion=True)).max() > cleaned_film(film(13)).max() + 40
 
 
 @pytest.mark.parametrize("grey", [0, 30, 128, 200, 255])
@@ -132,10 +132,10 @@ def test_a_blank_film_is_refused_whatever_its_grey(grey: int, noise: int) -> Non
     assert refusal.value.code == "no_breast"
 
 
-def test_facing_right_mirrors_only_where_the_wall_is_at_the_right() -> None:
+def test_the_chest_wall_is_at_the_fuller_edge() -> None:
     wall_left = np.tril(np.ones((40, 40), np.uint8))
-    assert facing_right(wall_left) is wall_left
-    assert np.array_equal(facing_right(wall_left[:, ::-1]), wall_left)
+    assert chest_wall(wall_left) == "left"
+    assert chest_wall(wall_left[:, ::-1]) == "right"
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 4), (4, 10), (5, 5), (7, 4)])
@@ -151,7 +151,7 @@ def test_padding_adds_black_and_moves_nothing(height: int, width: int) -> None:
 
 def test_a_cleaned_picture_reads_back_from_its_png(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    pixels = clean(film(14), SPEC)
+    pixels = cleaned_film(film(14))
     path.write_bytes(png_bytes(pixels))
     assert np.array_equal(read_png(path), pixels)
     assert png_bytes(pixels) == png_bytes(pixels.copy())
