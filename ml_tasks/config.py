@@ -84,7 +84,7 @@ class SplitConfig(Section):
     validation: Share = 0.15
     test: Share = 0.15
     key: str = Field("mammography", min_length=1)
-    balance: Literal["oversample", "undersample", "none"] = "oversample"
+    balance: Literal["oversample", "undersample", "class_weights", "none"] = "oversample"
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> SplitConfig:

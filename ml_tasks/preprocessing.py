@@ -11,7 +11,7 @@ from pathlib import Path
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, class_counts, read_rows, write_rows
 from ml_tasks.dataset.snapshot import read_unchanged
-from ml_tasks.dataset.split import balanced, check_splits, split_of
+from ml_tasks.dataset.split import balanced, check_splits, class_weights, split_of
 from ml_tasks.errors import DataError, ImageRejected
 from ml_tasks.imaging.clean import preprocess as clean_image
 from ml_tasks.imaging.encode import png_bytes
@@ -57,6 +57,7 @@ def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
             counts={s: class_counts(row for row in index if row.split is s) for s in Split},
             patients={s: len({row.patient for row in index if row.split is s}) for s in Split},
             trained_on=_shown(index),
+            class_weights=class_weights(index, config.split),
             quarantined=validation.quarantined + len(aside),
         )
         run.seal(work, record)

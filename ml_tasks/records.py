@@ -79,6 +79,7 @@ class PreprocessRecord(StageRecord):
     counts: dict[Split, dict[str, int]]
     patients: dict[Split, int]
     trained_on: dict[str, int]
+    class_weights: dict[str, float] = Field(default_factory=dict)  # empty: all count alike
     quarantined: int = 0
 
     def summary(self) -> str:
@@ -86,7 +87,10 @@ class PreprocessRecord(StageRecord):
             f"{split.value} {sum(by_class.values())}" for split, by_class in self.counts.items()
         )
         used = ", ".join(f"{count} {name}" for name, count in self.trained_on.items())
-        return f"cleaned to 128x128: {splits} images; an epoch of training shows {used}"
+        weights = ", ".join(f"{name} {weight:.3g}" for name, weight in self.class_weights.items())
+        return f"cleaned to 128x128: {splits} images; an epoch of training shows {used}" + (
+            f", weighted {weights}" if weights else ""
+        )
 
 
 class TrainRecord(StageRecord):

@@ -40,11 +40,12 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
     log.info(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
     )
+    weights = _class_weights(cleaned)
     start = time.monotonic()
     network = build_network(config.model)
     with run.writing("train") as work:
         shutil.rmtree(run.logs, ignore_errors=True)  # of an earlier attempt of this very run
-        best, history = fit(network, train_set, validation, config, run.logs)
+        best, history = fit(network, train_set, validation, config, run.logs, weights)
         save_network(network, work / "model.h5")
         write_json(work / "classes.json", _classes(cleaned, config))
         write_json(work / "history.json", history)
@@ -74,6 +75,14 @@ def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Picture
         labels=labels,
         order=epoch_order([row.copies for row in rows]),
     )
+
+
+def _class_weights(cleaned: PreprocessRecord) -> dict[int, float] | None:
+    """The weights that preprocess recorded, by the network's labels; None: all count alike."""
+    if not cleaned.class_weights:
+        return None
+    log.info("class weights in training: %s", cleaned.class_weights)
+    return {int(name == cleaned.positive): weight for name, weight in cleaned.class_weights.items()}
 
 
 def _classes(cleaned: PreprocessRecord, config: Config) -> dict[str, object]:

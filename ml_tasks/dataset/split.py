@@ -42,10 +42,11 @@ def balanced(rows: Sequence[IndexRow], config: SplitConfig) -> list[IndexRow]:
     """The rows with `copies` set so that both classes weigh alike in training; others keep one.
 
     Oversampling repeats pictures of the smaller class as evenly as can be; undersampling leaves
-    out pictures of the larger one. Which ones is decided by a stable hash.
+    out pictures of the larger one. Which ones is decided by a stable hash. Class weights (see
+    `class_weights`) and none leave every row as it is.
     """
     counts = Counter(row.label for row in rows if row.split is Split.TRAIN)
-    if config.balance == "none" or len(counts) < 2:
+    if config.balance in ("none", "class_weights") or len(counts) < 2:
         return list(rows)
     wanted = max(counts.values()) if config.balance == "oversample" else min(counts.values())
     copies: dict[str, int] = {}
@@ -56,6 +57,24 @@ def balanced(rows: Sequence[IndexRow], config: SplitConfig) -> list[IndexRow]:
         for place, row in enumerate(members):
             copies[row.file] = every + (place < more)
     return [row.model_copy(update={"copies": copies.get(row.file, row.copies)}) for row in rows]
+
+
+def class_weights(rows: Sequence[IndexRow], config: SplitConfig) -> dict[str, float]:
+    """The factor of each class in the training loss; empty unless `balance` is class_weights.
+
+    n / (k * n_c) for n pictures an epoch, k classes and n_c pictures of class c: "balanced" of
+    scikit-learn's compute_class_weight, after King and Zeng (2001). Both classes then weigh alike,
+    and the mean weight of a picture is 1.
+    """
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.split is Split.TRAIN:
+            counts[row.label] += row.copies
+    if config.balance != "class_weights" or len(counts) < 2:
+        return {}
+    return {
+        label: counts.total() / (len(counts) * count) for label, count in sorted(counts.items())
+    }
 
 
 def _position(text: str) -> float:

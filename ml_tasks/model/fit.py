@@ -56,9 +56,17 @@ def fit_steps(config: Config) -> list[FitStep]:
 
 
 def fit(
-    network: keras.Model, train: Pictures, validation: Pictures, config: Config, logs: Path
+    network: keras.Model,
+    train: Pictures,
+    validation: Pictures,
+    config: Config,
+    logs: Path,
+    class_weights: dict[int, float] | None = None,
 ) -> tuple[KeepBest, list[dict[str, float]]]:
-    """Trains `network` in place, leaves it with its best weights; gives those and the history."""
+    """Trains `network` in place, leaves it with its best weights; gives those and the history.
+
+    `class_weights` (label 0 or 1 to factor) scales the training loss; validation is unweighted.
+    """
     training = config.training
     steps = fit_steps(config)
     trainer = training_network(network, training.augmentation, training.seed)
@@ -81,6 +89,7 @@ def fit(
             initial_epoch=start,
             epochs=step.last_epoch,
             verbose=0,
+            class_weight=class_weights,
             callbacks=[
                 RefreshBatchNorm(network, plain),
                 keras.callbacks.ReduceLROnPlateau(

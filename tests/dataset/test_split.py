@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_tasks.config import SplitConfig
 from ml_tasks.dataset.manifest import IndexRow
-from ml_tasks.dataset.split import balanced, check_splits, split_of
+from ml_tasks.dataset.split import balanced, check_splits, class_weights, split_of
 from ml_tasks.errors import DataError
 from ml_tasks.records import Split
 from tests.counts import cases
@@ -88,7 +89,7 @@ def test_a_class_that_is_missing_from_a_split_is_named() -> None:
     check_splits(index(200), ("Negative", "Positive"))
 
 
-@pytest.mark.parametrize("balance", ["oversample", "undersample", "none"])
+@pytest.mark.parametrize("balance", ["oversample", "undersample", "class_weights", "none"])
 def test_balancing_touches_the_training_split_only(balance: str) -> None:
     config = SplitConfig.model_validate({"balance": balance})
     rows = index(400)
@@ -97,11 +98,80 @@ def test_balancing_touches_the_training_split_only(balance: str) -> None:
         assert shown(done, split) == shown(rows, split)
         assert all(row.copies == 1 for row in done if row.split is split)
     before, after = shown(rows, Split.TRAIN), shown(done, Split.TRAIN)
-    if balance == "none":
+    if balance in ("none", "class_weights"):
         assert after == before
     else:
         count = {"oversample": before["Negative"], "undersample": before["Positive"]}[balance]
         assert after == {"Negative": count, "Positive": count}
+
+
+BALANCES = ("oversample", "undersample", "class_weights", "none")
+
+drawn_rows = st.lists(
+    st.tuples(st.sampled_from(list(Split)), st.sampled_from(["Negative", "Positive"])),
+    max_size=60,
+).map(
+    lambda places: [
+        IndexRow(
+            file=f"{split}/{label}/{number}.png",
+            raw=f"{label}/{number}.png",
+            label=label,
+            patient=f"P{number}",
+            split=split,
+            raw_sha256=f"{number:064x}",
+        )
+        for number, (split, label) in enumerate(places)
+    ]
+)
+
+
+@settings(max_examples=cases(200, 5000), deadline=None)
+@given(rows=drawn_rows, balance=st.sampled_from(BALANCES))
+def test_whatever_the_choice_only_the_training_split_is_ever_changed(
+    rows: list[IndexRow], balance: str
+) -> None:
+    """Validation and test that were balanced would show figures of a prevalence nobody has."""
+    done = balanced(rows, SplitConfig.model_validate({"balance": balance}))
+    assert [row.model_copy(update={"copies": 1}) for row in done] == rows
+    assert all(row.copies == 1 for row in done if row.split is not Split.TRAIN)
+    counts = shown(done, Split.TRAIN)
+    before = shown(rows, Split.TRAIN)
+    if balance in ("oversample", "undersample") and len(before) == 2:
+        assert counts["Negative"] == counts["Positive"]
+        assert counts["Negative"] in before.values()
+    else:
+        assert counts == before
+
+
+@settings(max_examples=cases(200, 5000), deadline=None)
+@given(rows=drawn_rows)
+def test_class_weights_let_both_classes_of_training_weigh_alike(rows: list[IndexRow]) -> None:
+    weights = class_weights(rows, SplitConfig(balance="class_weights"))
+    counts = Counter(row.label for row in rows if row.split is Split.TRAIN)
+    if len(counts) < 2:
+        assert weights == {}
+        return
+    totals = {label: weights[label] * count for label, count in counts.items()}
+    assert totals["Negative"] == pytest.approx(totals["Positive"])
+    assert sum(totals.values()) == pytest.approx(counts.total())
+    rarer = min(counts, key=lambda label: counts[label])
+    assert weights[rarer] == max(weights.values())
+
+
+def test_class_weights_are_those_of_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    rows = index(300)
+    labels = [row.label for row in rows if row.split is Split.TRAIN]
+    names = sorted(set(labels))
+    expected = compute_class_weight("balanced", classes=np.array(names), y=labels)
+    found = class_weights(rows, SplitConfig(balance="class_weights"))
+    assert found == pytest.approx(dict(zip(names, expected, strict=True)))
+
+
+@pytest.mark.parametrize("balance", ["oversample", "undersample", "none"])
+def test_other_choices_weigh_every_picture_alike(balance: str) -> None:
+    assert class_weights(index(100), SplitConfig.model_validate({"balance": balance})) == {}
 
 
 def test_oversampling_repeats_as_evenly_as_can_be() -> None:
