@@ -138,12 +138,11 @@ def _release(chosen: argparse.Namespace) -> int:
 
 
 def _import(chosen: argparse.Namespace) -> int:
-    from ml_tasks.dataset.importer import import_images
+    from ml_tasks.dataset.importers.labelled_folder import import_images
 
     output = chosen.output or _config(chosen).paths.raw
-    counts = import_images(chosen.images, chosen.labels, output)
-    text = ", ".join(f"{count} {label}" for label, count in counts.items())
-    sys.stdout.write(f"{output}: {text}, with metadata.csv\n")
+    done = import_images(chosen.images, chosen.labels, output)
+    sys.stdout.write(f"{output}: {done.summary()}\n")
     return 0
 
 

@@ -56,7 +56,7 @@ def test_import_brings_labelled_images_into_the_layout(tmp_path: Path, config_fi
     words = ("--images", tmp_path / "images", "--labels", labels, "--config", config_file)
     done = typed("import", *words)
     assert (done.returncode, done.stderr.count("imported 4 of 4")) == (0, 1)
-    assert done.stdout == f"{tmp_path / 'raw'}: 2 benign, 2 malignant, with metadata.csv\n"
+    assert done.stdout == f"{tmp_path / 'raw'}: 2 benign, 2 malignant of 4 patients\n"
     with (tmp_path / "raw" / "metadata.csv").open(newline="") as stream:
         assert next(csv.DictReader(stream))["file"] == "benign/0.png"
     other = typed("import", *words, "--output", tmp_path / "images")

@@ -1,92 +1,188 @@
-"""Who is on the picture: metadata.csv, else a pattern in the file name, else each file alone."""
+"""Who is on the picture and how it was taken: metadata.csv, else the file name, else the header."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from ml_tasks.dataset.table import Table, TableRow, read_table
 from ml_tasks.errors import DataError
+from ml_tasks.records import Record
 
 METADATA = "metadata.csv"
 
 
-def patients_of(raw: Path, pattern: str | None) -> tuple[Callable[[str], str], tuple[str, ...]]:
-    """A function from a file's path below `raw` to its patient, and warnings for the report.
+class View(StrEnum):
+    """How the breast was taken: DICOM PS3.16, context group 4014, and AT of group 4015.
+
+    AT modifies a view there; RSNA's data set writes it as a view of its own.
+    """
+
+    CC = "CC"  # cranio-caudal
+    MLO = "MLO"  # medio-lateral oblique
+    ML = "ML"
+    LM = "LM"
+    LMO = "LMO"
+    FB = "FB"  # caudo-cranial, "from below"
+    SIO = "SIO"
+    ISO = "ISO"
+    XCC = "XCC"  # exaggerated cranio-caudal
+    XCCL = "XCCL"
+    XCCM = "XCCM"
+    AT = "AT"  # axillary tail
+
+
+class Laterality(StrEnum):
+    """Which breast."""
+
+    L = "L"
+    R = "R"
+
+
+class Identity(Record):
+    """What is known of one picture; None: not known."""
+
+    patient: str | None = None
+    view: View | None = None
+    laterality: Laterality | None = None
+
+
+UNKNOWN = Identity()
+_SIDES = {"L": Laterality.L, "LEFT": Laterality.L, "R": Laterality.R, "RIGHT": Laterality.R}
+
+
+def view_of(text: str) -> View | None:
+    """A view as people write it, in any case; None for an empty text.
 
     Raises:
-        DataError: metadata.csv lacks a column, repeats a file, or contradicts the folders; the
-            returned function raises it for a file that metadata.csv or the pattern does not cover.
+        DataError: no such view.
+    """
+    word = text.strip().upper()
+    if not word:
+        return None
+    if word not in View.__members__:
+        raise DataError(f"view {text!r} is not known; allowed are {', '.join(View)}")
+    return View(word)
+
+
+def laterality_of(text: str) -> Laterality | None:
+    """L, R, LEFT or RIGHT, in any case; None for an empty text.
+
+    Raises:
+        DataError: something else.
+    """
+    word = text.strip().upper()
+    if not word:
+        return None
+    if word not in _SIDES:
+        raise DataError(f"laterality {text!r} is not known; allowed are L, R, LEFT, RIGHT")
+    return _SIDES[word]
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The identity of each file of a raw folder.
+
+    `known` holds the rows of metadata.csv by file; None where there is no metadata.csv.
+    """
+
+    metadata: Path
+    known: Mapping[str, Identity] | None
+    pattern: re.Pattern[str] | None
+
+    def of(self, path: str, header: Identity = UNKNOWN) -> Identity:
+        """The identity of the file `path` (below the raw folder, with forward slashes).
+
+        The patient is that of metadata.csv, else of the pattern, else `header`'s: what a DICOM
+        header tells, its patient id already replaced by a pseudonym. With none of them it is None:
+        the caller then takes near-duplicates as one patient. View and laterality are those of
+        metadata.csv, else the header's.
+
+        Raises:
+            DataError: metadata.csv has no row for the file, or the pattern finds no patient in its
+                name and the header has none.
+        """
+        if self.known is not None:
+            row = self._row(path)
+            return Identity(
+                patient=row.patient,
+                view=row.view or header.view,
+                laterality=row.laterality or header.laterality,
+            )
+        patient = self._from_name(path)
+        if patient is None and self.pattern is not None and header.patient is None:
+            raise DataError(
+                f"{path}: data.patient_pattern {self.pattern.pattern!r} finds no patient in this "
+                f"file name; mend the pattern or list the patients in {self.metadata}"
+            )
+        return header.model_copy(update={"patient": patient or header.patient})
+
+    def _row(self, path: str) -> Identity:
+        assert self.known is not None
+        if path not in self.known:
+            raise DataError(
+                f"{path} has no row in {self.metadata}; add one with its patient_id, "
+                "so that no patient lands in two splits"
+            )
+        return self.known[path]
+
+    def _from_name(self, path: str) -> str | None:
+        found = None if self.pattern is None else self.pattern.search(Path(path).name)
+        return None if found is None else found.group(1) or None
+
+
+def identities_of(raw: Path, pattern: str | None) -> Identities:
+    """The identities of a raw folder, from its metadata.csv and data.patient_pattern.
+
+    metadata.csv has the columns file and patient_id, and may have label, view and laterality; any
+    others are passed over.
+
+    Raises:
+        DataError: metadata.csv lacks a column, repeats a file, contradicts the folders, or holds an
+            unknown view or laterality.
     """
     metadata = raw / METADATA
-    if metadata.exists():
-        known = _read_metadata(metadata)
+    known = _read_metadata(metadata) if metadata.exists() else None
+    return Identities(metadata, known, None if pattern is None else re.compile(pattern))
 
-        def from_metadata(path: str) -> str:
-            if path not in known:
-                raise DataError(
-                    f"{path} has no row in {metadata}; add one with its patient_id, "
-                    "so that no patient lands in two splits"
-                )
-            return known[path]
 
-        return from_metadata, ()
-    if pattern is not None:
-        expression = re.compile(pattern)
-
-        def from_name(path: str) -> str:
-            found = expression.search(Path(path).name)
-            if found is None or not found.group(1):
-                raise DataError(
-                    f"{path}: data.patient_pattern {pattern!r} finds no patient in this file name; "
-                    f"mend the pattern or list the patients in {metadata}"
-                )
-            return found.group(1)
-
-        return from_name, ()
-    warning = (
-        f"no {METADATA} and no data.patient_pattern: each file counts as a patient of its own. "
-        "If a patient has several pictures, the test figures will be too good"
+def unknown_patients(files: int, patients: int) -> str:
+    """The warning of a report where `files` have no patient and were taken as `patients`."""
+    return (
+        f"no {METADATA} and no data.patient_pattern: the patients of {files} files are guessed. "
+        f"Files that look alike count as one patient, every other file as a patient of its own: "
+        f"{patients} in all. If a patient has several pictures, the test figures will be too good"
     )
-    return lambda path: path, (warning,)
 
 
-@contextmanager
-def table(path: Path) -> Iterator[csv.DictReader[str]]:
-    """The rows of a CSV file that a person wrote.
-
-    Raises:
-        DataError: the file is no UTF-8 text, or no CSV.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            yield csv.DictReader(stream)
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is no UTF-8 text; save it as CSV UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is no CSV file ({error})") from None
-
-
-def _read_metadata(path: Path) -> dict[str, str]:
-    with table(path) as reader:
-        missing = {"file", "patient_id"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}")
-        patients: dict[str, str] = {}
-        for line, row in enumerate(reader, start=2):
-            file, patient, label = (
-                (row.get(name) or "").strip() for name in ("file", "patient_id", "label")
+def _read_metadata(path: Path) -> dict[str, Identity]:
+    table = read_table(path, ("file", "patient_id"))
+    identities: dict[str, Identity] = {}
+    for row in table.rows:
+        file, label = row["file"], row["label"]
+        if not file or not row["patient_id"]:
+            raise table.problem(row, "`file` and `patient_id` must not be empty")
+        if file in identities:
+            raise table.problem(row, f"{file} is listed twice; keep one row")
+        if label and label != file.split("/")[0]:
+            raise table.problem(
+                row,
+                f"{file} lies in the folder of another class than its label {label!r}; "
+                "move the file or mend the row",
             )
-            if not file or not patient:
-                raise DataError(f"{path} line {line}: `file` and `patient_id` must not be empty")
-            if file in patients:
-                raise DataError(f"{path} line {line}: {file} is listed twice; keep one row")
-            if label and label != file.split("/")[0]:
-                raise DataError(
-                    f"{path} line {line}: {file} lies in the folder of another class than its "
-                    f"label {label!r}; move the file or mend the row"
-                )
-            patients[file] = patient
-    return patients
+        identities[file] = _identity(table, row)
+    return identities
+
+
+def _identity(table: Table, row: TableRow) -> Identity:
+    try:
+        return Identity(
+            patient=row["patient_id"],
+            view=view_of(row["view"]),
+            laterality=laterality_of(row["laterality"]),
+        )
+    except DataError as error:
+        raise table.problem(row, str(error)) from None

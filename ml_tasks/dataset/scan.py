@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ml_tasks.config import DataConfig
 from ml_tasks.dataset.manifest import ManifestRow
-from ml_tasks.dataset.patients import patients_of
+from ml_tasks.dataset.patients import Identities, identities_of, unknown_patients
 from ml_tasks.errors import DataError, ImageRejected
 from ml_tasks.imaging.breast import Pixels
 from ml_tasks.imaging.decode import SUFFIXES, decode
@@ -32,10 +32,10 @@ def scan(
     classes = class_folders(raw, config.positive)
     files = [file for name in classes for file in _files(raw, name)]
     log.info("%s: %d files in %s", raw, len(files), ", ".join(classes))
-    patient_of, warnings = patients_of(raw, config.patient_pattern)
+    identities = identities_of(raw, config.patient_pattern)
 
     def row_of(file: Path) -> ManifestRow:
-        return _measure(raw, file, patient_of, config, spec)
+        return _measure(raw, file, identities, config, spec)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         rows = list(counted(pool.map(row_of, files), len(files), "read", log))
@@ -43,7 +43,8 @@ def scan(
     for row in rows:
         if not row.usable:
             log.warning("set aside: %s: %s", row.path, row.reason)
-    return rows, warnings
+    guessed = sum(row.usable and row.patient == row.path for row in rows)
+    return rows, (unknown_patients(guessed, guessed),) if guessed else ()
 
 
 def class_folders(raw: Path, positive: str) -> tuple[str, str]:
@@ -101,7 +102,7 @@ def _files(raw: Path, name: str) -> Iterator[Path]:
 def _measure(
     raw: Path,
     file: Path,
-    patient_of: Callable[[str], str],
+    identities: Identities,
     config: DataConfig,
     spec: ImageSpec,
 ) -> ManifestRow:
@@ -126,7 +127,7 @@ def _measure(
     pixels = image.pixels
     row = row.model_copy(
         update={
-            "patient": patient_of(row.path),
+            "patient": identities.of(row.path).patient or row.path,
             "format": image.format,
             "mode": image.mode,
             "bit_depth": image.bit_depth,

@@ -13,7 +13,7 @@ import docker.errors
 import pytest
 
 from ml_tasks.config import load_config, save_config
-from ml_tasks.dataset.importer import import_images
+from ml_tasks.dataset.importers.labelled_folder import import_images
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.airflow.runs import EndedRun, finish, run_to_end

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_tasks.config import DataConfig
-from ml_tasks.dataset.importer import import_images
+from ml_tasks.dataset.importers.labelled_folder import import_images
 from ml_tasks.dataset.scan import scan
 from ml_tasks.errors import DataError, StorageError
 from ml_tasks.imaging.spec import ImageSpec
@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def imported(source: Path) -> dict[str, int]:
-    return import_images(source / "images", source / "labels.csv", source / "raw")
+    return import_images(source / "images", source / "labels.csv", source / "raw").films
 
 
 def test_images_go_to_their_class_under_their_own_names(source: Path) -> None:

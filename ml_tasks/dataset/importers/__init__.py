@@ -1,0 +1,1 @@
+"""Public data sets and labelled folders into the layout raw/<Class>/: one module for each."""
