@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_tasks import sequences
 from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES
@@ -83,11 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--run", help="the new run's id; the time if not given")
     release = _command(commands, "release", _release, "build, smoke-test and push a model")
     release.add_argument("--run", help="a run that passed the gate; else the one in paths.model")
-    imports = _command(commands, "import", _import, "labelled images into data/raw/<Class>/")
-    imports.add_argument("--images", type=Path, required=True, help="folder of the images")
-    imports.add_argument(
-        "--labels", type=Path, required=True, help="CSV with the columns file, label, patient_id"
-    )
+    imports = _command(commands, "import", _import, "a data set into data/raw/<Class>/")
+    imports.add_argument("--kind", choices=KINDS, help="a public data set in its own layout")
+    imports.add_argument("--from", type=Path, dest="source", help="with --kind: its folder")
+    imports.add_argument("--images", type=Path, help="without --kind: folder of the images")
+    imports.add_argument("--labels", type=Path, help="CSV with the columns file, label, patient_id")
     imports.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
     sample = _command(commands, "sample", _sample, "synthetic mammograms for a demo without data")
     sample.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
@@ -140,8 +141,14 @@ def _release(chosen: argparse.Namespace) -> int:
 def _import(chosen: argparse.Namespace) -> int:
     from ml_tasks.dataset.importers.labelled_folder import import_images
 
+    kind, source, images, labels = chosen.kind, chosen.source, chosen.images, chosen.labels
     output = chosen.output or _config(chosen).paths.raw
-    done = import_images(chosen.images, chosen.labels, output)
+    if kind and source and not (images or labels):
+        done = import_data_set(kind, source, output)
+    elif images and labels and not (kind or source):
+        done = import_images(images, labels, output)
+    else:
+        raise ConfigError("import takes --kind and --from, or --images and --labels")
     sys.stdout.write(f"{output}: {done.summary()}\n")
     return 0
 

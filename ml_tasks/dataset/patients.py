@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ml_tasks.dataset.table import Table, TableRow, read_table
 from ml_tasks.errors import DataError
+from ml_tasks.imaging.header import ImageHeader
 from ml_tasks.records import Record
 
 METADATA = "metadata.csv"
@@ -80,6 +81,19 @@ def laterality_of(text: str) -> Laterality | None:
     if word not in _SIDES:
         raise DataError(f"laterality {text!r} is not known; allowed are L, R, LEFT, RIGHT")
     return _SIDES[word]
+
+
+def header_identity(pseudonym: str | None, header: ImageHeader) -> Identity:
+    """What a DICOM header tells; a view or laterality that is not one of ours counts as unknown.
+
+    `pseudonym` stands for the header's patient id, which nobody outside the decoder sees.
+    """
+    view, side = header.view.strip().upper(), header.laterality.strip().upper()
+    return Identity(
+        patient=pseudonym or None,
+        view=View(view) if view in View.__members__ else None,
+        laterality=_SIDES.get(side),
+    )
 
 
 @dataclass(frozen=True)

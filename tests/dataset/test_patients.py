@@ -11,10 +11,12 @@ from ml_tasks.dataset.patients import (
     Identity,
     Laterality,
     View,
+    header_identity,
     identities_of,
     unknown_patients,
 )
 from ml_tasks.errors import DataError
+from ml_tasks.imaging.header import ImageHeader
 from tests.builders import write_csv
 
 ROWS = [
@@ -122,6 +124,22 @@ def test_metadata_comes_before_the_pattern_and_both_before_the_header(tmp_path: 
     write_csv(tmp_path / "metadata.csv", [{**ROWS[0], "view": "CC", "laterality": ""}])
     found = identities_of(tmp_path, r"^(.)\.png").of("Positive/a.png", HEADER)
     assert found == Identity(patient="P1", view=View.CC, laterality=Laterality.R)
+
+
+@pytest.mark.parametrize(
+    ("pseudonym", "header", "expected"),
+    [
+        ("a1b2", ImageHeader(view="MLO", laterality="R"), ("a1b2", View.MLO, Laterality.R)),
+        ("a1b2", ImageHeader(view="cc", laterality="B"), ("a1b2", View.CC, None)),
+        ("", ImageHeader(view="scout"), (None, None, None)),
+        (None, ImageHeader(), (None, None, None)),
+    ],
+)
+def test_a_header_with_words_of_its_own_is_no_reason_to_stop(
+    pseudonym: str | None, header: ImageHeader, expected: tuple[object, ...]
+) -> None:
+    found = header_identity(pseudonym, header)
+    assert (found.patient, found.view, found.laterality) == expected
 
 
 def test_with_neither_the_header_tells_and_else_nobody_is_known(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Imported:
 
     def summary(self) -> str:
         counts = ", ".join(f"{count} {label}" for label, count in self.films.items())
-        lesions = f", {self.lesions} lesions" if self.lesions else ""
+        lesions = f", {self.lesions} lesion(s)" if self.lesions else ""
         left = f"; {len(self.left_out)} left out, see {NOT_IMPORTED}" if self.left_out else ""
         return f"{counts} of {self.patients} patients{lesions}{left}"
 
