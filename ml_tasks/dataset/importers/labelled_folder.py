@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from ml_tasks.dataset.importers.raw_folder import Film, Imported, inside, write_raw_folder
+from ml_tasks.dataset.importers.raw_folder import (
+    NOT_IMPORTED,
+    Film,
+    Imported,
+    inside,
+    write_raw_folder,
+)
+from ml_tasks.dataset.lesions import LESIONS
+from ml_tasks.dataset.patients import METADATA
 from ml_tasks.dataset.table import Table, TableRow, read_table
 from ml_tasks.errors import DataError
 
@@ -33,7 +41,7 @@ def _film(table: Table, row: TableRow, images: Path) -> Film:
     if empty:
         raise table.problem(row, f"{', '.join(empty)} is empty")
     label = row["label"]
-    if "/" in label or "\0" in label or label.startswith("."):
+    if not _is_folder_name(label):
         raise table.problem(row, f"label {label!r} is no folder name")
     others = [name for name in table.columns if name not in ("file", "label")]
     return Film(
@@ -42,6 +50,12 @@ def _film(table: Table, row: TableRow, images: Path) -> Film:
         name=PurePosixPath(row["file"]).name,
         about={name: row[name] for name in others},
     )
+
+
+def _is_folder_name(label: str) -> bool:
+    taken = label in (METADATA, LESIONS, NOT_IMPORTED)
+    fits = len(label.encode()) <= 255
+    return fits and not taken and not label.startswith(".") and not {"/", "\0"} & set(label)
 
 
 def _source(images: Path, labels: Path, file: str) -> Path:

@@ -109,7 +109,10 @@ def write_raw_folder(
 
 def inside(folder: Path, path: Path) -> bool:
     """Whether `path` is a file that lies in `folder`, links followed."""
-    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _check(films: Sequence[Film], tables: str) -> None:
