@@ -120,5 +120,5 @@ def test_missing_metadata_is_warned_of_in_the_report(tmp_path: Path) -> None:
     run = RunPaths(config.paths.runs, "r")
     validate_data(run, config)
     record, report = check_written(run, passed=True)
-    assert "each file counts as a patient of its own" in record.warnings[0]
-    assert "each file counts as a patient of its own" in report
+    assert "the patients of 10 files are guessed" in record.warnings[0]
+    assert "the patients of 10 files are guessed" in report
