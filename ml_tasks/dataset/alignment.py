@@ -18,7 +18,7 @@ _PADDED = 96  # the side at which textures are correlated, so that shifts do not
 _REFINED = 2  # places that are worth a refinement
 _CORRELATION_FLOOR = 0.12  # of whole textures; below it a place is chance
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
-_WIDEST, _SKEWEST = 1.45, 1.12  # largest enlargement; largest ratio of the two axes
+_WIDEST, _SKEWEST = 1.55, 1.12  # largest enlargement; largest ratio of the two axes
 _LEAST_COMMON = 0.6  # of the larger breast
 _CENTRE = (SIDE - 1) / 2
 
@@ -50,7 +50,8 @@ def similarity(first: Fingerprint, second: Fingerprint, scale: float, flipped: b
             continue
         moved = _moved(source, back, inverse=True)
         common = (_moved(source_mask, back, inverse=True) > 0.9) * target_mask
-        if common.sum() >= _LEAST_COMMON * max(source_mask.sum(), target_mask.sum(), 1):
+        enlarged = source_mask.sum() / abs(np.linalg.det(back[:2, :2]))
+        if common.sum() >= _LEAST_COMMON * max(enlarged, target_mask.sum(), 1):
             best = max(best, _pearson(moved, target, common))
     return best
 

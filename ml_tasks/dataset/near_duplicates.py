@@ -1,4 +1,16 @@
-"""Near-duplicates: pictures of one film that was resized, compressed, cropped or regraded."""
+"""Near-duplicates: pictures of one film that was resized, compressed, cropped or regraded.
+
+Two steps. Candidates come from the spectra of the textures, which do not change with shifts, by
+matrix products over 17 scales and both mirrorings; what passes is laid over its partner and
+correlated (`alignment`). Quarter turns are not looked for.
+
+Measured on the 322 films of mini-MIAS against 25 leaks of each (tests/dataset/leaks.py), 8050 in
+all. Near-duplicates: similarity 0.80 at least (a film half saturated by more contrast), 0.91 the
+next, 0.97 in the middle of the hardest kind. Different films, those of a woman's two breasts among
+them: 0.65 at most. Found: all but 7, which cleaning took for inverted films (mdb132, mdb151 and
+mdb152, filled by the breast, with more contrast or 16 bits). 10,000 pictures take 55 s and 0.25 GB
+on two cores.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +26,10 @@ from numpy.typing import NDArray
 from ml_tasks.dataset.alignment import similarity
 from ml_tasks.dataset.fingerprint import SIDE, Fingerprint, Values, texture
 
-SIMILAR = 0.75  # from here on two pictures show one film
-CANDIDATE = 0.38
+SIMILAR = 0.75  # from here on two pictures show one film: between 0.65 and 0.80, see above
+CANDIDATE = 0.38  # of two spectra; near-duplicates have 0.51 and more, 1 in 4000 other pairs 0.38
 
-_SCALES = 1.05 ** np.arange(-6, 7)  # 0.75 to 1.34
+_SCALES = 1.05 ** np.arange(-8, 9)  # 0.68 to 1.48
 _FINE, _COARSE = 3, 15  # the band of the spectrum that is compared, in periods a side
 _EVEN = 3  # sigma, in periods, of what counts as the spectrum's slow change
 _ROWS, _COLUMNS = 128, 2048  # of one block of comparisons

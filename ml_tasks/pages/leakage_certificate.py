@@ -53,9 +53,10 @@ lie in two splits.</td></tr>
 <tr><td>equal pixels</td><td>Two files hold exactly the same picture, whatever they are called and
 whosever they are said to be. The hashes of their pixels are compared.</td></tr>
 <tr><td>near-duplicate</td><td>Two files show one film that was resized, compressed again, cropped,
-turned a little, mirrored, or made brighter or darker in between. The fine texture of the cleaned pictures is
-laid over one another; from a correlation of {{ '%.2f'|format(certificate.threshold) }} on (1 is
-equal) they count as one film. Films of the two breasts of one woman lie well below it
+turned a little, mirrored, or made brighter or darker in between. The fine texture of the cleaned
+pictures is laid over one another; from a correlation of
+{{ '%.2f'|format(certificate.threshold) }} on (1 is equal) they count as one film. Films of the two
+breasts of one woman lie well below it
 (method <code>{{ certificate.method }}</code>).</td></tr></table>
 <h2>What was compared</h2>
 <table><tr><th>Split</th><th class="number">Images</th><th class="number">Patients</th></tr>
