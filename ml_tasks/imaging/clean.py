@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ml_tasks.imaging.breast import Pixels, breast_mask, dark_background, without_frame
+from ml_tasks.imaging.breast import breast_region
 from ml_tasks.imaging.decode import DecodedImage, decode
+from ml_tasks.imaging.frame import without_frame
 from ml_tasks.imaging.geometry import Geometry
+from ml_tasks.imaging.pixels import Pixels
+from ml_tasks.imaging.polarity import dark_background
 from ml_tasks.imaging.spec import ImageSpec
 
 
@@ -43,14 +46,15 @@ def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
     Raises:
         ImageRejected: `no_breast`.
     """
-    upright = dark_background(image.pixels)
+    upright = dark_background(image.pixels, spec)
     bare = without_frame(upright, spec)
-    kept = _full_size(breast_mask(_working_image(bare, spec), spec), bare.shape)
+    region = breast_region(bare, spec)
+    kept = region.mask
     rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     mirrored = chest_wall(kept[window]) == "right"
-    mask = (_finished(kept[window] * 255, mirrored, spec.side) > 127).astype(np.uint8)
-    pixels = _finished(bare[window] * kept[window], mirrored, spec.side) * mask
+    mask = (finished(kept[window] * 255, mirrored, spec.side) > 127).astype(np.uint8)
+    pixels = finished(bare[window] * kept[window], mirrored, spec.side) * mask
     return CleanedImage(
         pixels=pixels,
         mask=mask,
@@ -68,7 +72,7 @@ def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
         framed=not np.array_equal(upright, bare),
         side="right" if mirrored else "left",
         kept_share=float(kept.mean()),
-        parts=0,
+        parts=region.parts,
     )
 
 
@@ -87,19 +91,12 @@ def padded_to_square(pixels: Pixels) -> Pixels:
     return np.pad(pixels, ((above, side - height - above), (0, side - width)))
 
 
-def _finished(pixels: Pixels, mirrored: bool, side: int) -> Pixels:
-    facing = pixels[:, ::-1] if mirrored else pixels
-    square = padded_to_square(np.ascontiguousarray(facing))
-    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+def finished(pixels: Pixels, mirrored: bool, side: int) -> Pixels:
+    """A crop (H,W) as the network sees it (side, side): chest wall left, padded, resized.
 
-
-def _working_image(pixels: Pixels, spec: ImageSpec) -> Pixels:
-    height, width = pixels.shape
-    scale = spec.working_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _full_size(mask: Pixels, shape: tuple[int, ...]) -> Pixels:
-    height, width = shape
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    Reducing takes the mean over the area that each pixel covers; enlarging interpolates linearly,
+    since OpenCV's area method would shift the picture there by half a pixel.
+    """
+    square = padded_to_square(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels))
+    method = cv2.INTER_AREA if square.shape[0] >= side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(square, (side, side), interpolation=method), np.uint8)

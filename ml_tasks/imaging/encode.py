@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ml_tasks.errors import DataError
-from ml_tasks.imaging.breast import Pixels
+from ml_tasks.imaging.pixels import Pixels
 
 
 def png_bytes(pixels: Pixels) -> bytes:
