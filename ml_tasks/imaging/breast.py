@@ -102,20 +102,15 @@ def with_margin(
 
 
 def _ended_at_walls(mask: Pixels, placed: Pixels, body: Pixels, spec: ImageSpec) -> Pixels:
-    """A mask (H,W) cut to the extent of the breast `placed` at each edge that it stands along.
+    """A mask (H,W) cut to the extent of the breast `placed` at a side that it stands along.
 
-    `body` is the same breast in the film's own window (h,w), the edges of which count.
+    `body` is the same breast in the film's own window (h,w), the sides of which count.
     """
-    left, top, width, height = cv2.boundingRect(placed)
-    at, share = spec.wall_depth, spec.wall_share
-    if body[:, :at].any(axis=1).mean() >= share:
+    left, _, width, _ = cv2.boundingRect(placed)
+    if body[:, : spec.wall_depth].any(axis=1).mean() >= spec.wall_share:
         mask[:, :left] = 0
-    if body[:, -at:].any(axis=1).mean() >= share:
+    if body[:, -spec.wall_depth :].any(axis=1).mean() >= spec.wall_share:
         mask[:, left + width :] = 0
-    if body[:at].any(axis=0).mean() >= share:
-        mask[:top] = 0
-    if body[-at:].any(axis=0).mean() >= share:
-        mask[top + height :] = 0
     return mask
 
 

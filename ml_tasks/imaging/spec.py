@@ -42,11 +42,11 @@ class ImageSpec(Record):
     regrowth: int = Field(7, ge=1)  # diameter; gives back the rim that the opening takes
     speck: int = Field(3, ge=1)  # diameter; what is thinner is noise, not a label or a letter
     reach: int = Field(24, ge=0)  # how far the skin line may lie outside the bright threshold's
-    # Bare film kept around the breast: 6 are 5 mm of a film 205 mm high, 11 are 9 mm.
-    margin: int = Field(6, ge=0)  # around the breast's convex hull
-    hollow: int = Field(11, ge=0)  # at most so far from the breast, where the hull spans a hollow
-    wall_depth: int = Field(3, ge=1)  # how near to an edge the breast stands along it
-    wall_share: float = Field(0.25, gt=0, le=1)  # share of an edge that the breast stands along
+    # Bare film kept around the breast: 7 are 6 mm of a film 205 mm high, 12 are 10 mm.
+    margin: int = Field(7, ge=0)  # around the breast's convex hull
+    hollow: int = Field(12, ge=0)  # at most so far from the breast, where the hull spans a hollow
+    wall_depth: int = Field(3, ge=1)  # how near to a side the breast stands along it
+    wall_share: float = Field(0.25, gt=0, le=1)  # share of a side that it stands along
     min_breast_share: float = Field(0.02, gt=0, lt=1)  # of the file's area
 
     def sha256(self) -> str:

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ml_tasks.dataset.phantoms import phantom
 from ml_tasks.errors import DataError, ImageRejected
-from ml_tasks.imaging.clean import chest_wall, padded_to_square, preprocess
+from ml_tasks.imaging.clean import chest_wall, clean, padded_to_square, preprocess
+from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.encode import png_bytes, read_png
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import Pixels, cleaned_film, encoded, film
+from tests.counts import cases
 
 SPEC = ImageSpec()
 
@@ -91,6 +96,24 @@ def test_outside_of_the_breast_is_exactly_zero() -> None:
     """Film noise there would tell one machine from another."""
     pixels = cleaned_film(film(10))
     assert not pixels[0, 100:].any() and not pixels[-1, 100:].any() and not pixels[:, 90:].any()
+
+
+@settings(max_examples=cases(60, 1000), deadline=None)
+@given(seed=st.integers(0, 10_000), lesion=st.booleans(), white=st.booleans())
+def test_of_any_phantom_nothing_but_the_breast_remains(
+    seed: int, lesion: bool, white: bool
+) -> None:
+    """Labels, frames and tape are drawn at random; what the mask leaves out is exactly 0."""
+    pixels = phantom(np.random.default_rng(seed), lesion)
+    height, width = pixels.shape
+    film = 255 - pixels if white else pixels
+    image = DecodedImage(film, 1, width, height, format="PNG", mode="L", bit_depth=8)
+    cleaned = clean(image, SPEC)
+    assert cleaned.inverted is white
+    assert not cleaned.pixels[cleaned.mask == 0].any()
+    # The frame and the label lie beyond 69 % of the width, and 235 or brighter.
+    assert (pixels[cleaned.kept > 0] >= 235).mean() < 0.02
+    assert 0.2 < cleaned.kept_share < 0.6
 
 
 def test_the_breast_is_not_stretched() -> None:
