@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.background import background
@@ -18,6 +19,7 @@ from ml_tasks.imaging.pixels import (
     convex,
     dilated,
     disc,
+    distance,
     filled,
     opened,
     shrunk,
@@ -61,10 +63,11 @@ def breast_region(pixels: Pixels, spec: ImageSpec) -> BreastRegion:
     levels = background(inside, spec)
     bright = (inside > levels.tissue).astype(np.uint8)
     core = _core(bright, small.size, spec)
-    apart = opened(bright & (1 - core), spec.speck)
+    away = distance(core)
+    apart = opened(_apart(bright, core, away > spec.hollow), spec.speck)
     kept_out = dilated(apart, spec.regrowth) & (1 - core)
     faint = (inside > levels.skin).astype(np.uint8) & (1 - kept_out) | core
-    body = _grown(core, faint, spec)
+    body = _grown(core, faint, away <= spec.reach, spec)
     other = opened(faint & (1 - body), spec.speck) | kept_out & (1 - body)
     mask = with_margin(body, other, small.shape, film, spec)
     return BreastRegion(_full_size(mask, pixels.shape), _count(apart & (1 - body), spec))
@@ -122,10 +125,23 @@ def _core(bright: Pixels, file_area: int, spec: ImageSpec) -> Pixels:
     return dilated(core, spec.regrowth) & bright
 
 
-def _grown(core: Pixels, faint: Pixels, spec: ImageSpec) -> Pixels:
-    """The breast down to the faint threshold, at most `reach` from its core, holes filled."""
-    wide = opened(faint, spec.opening) | core
-    wide &= within(core, spec.reach)
+def _apart(bright: Pixels, core: Pixels, far: NDArray[np.bool_]) -> Pixels:
+    """What is bright but not the breast: not joined to its core, or reaching far from it.
+
+    What is joined to it and near is breast too: a nipple is thinner than the opening.
+    """
+    count, labels = cv2.connectedComponents(bright)
+    joined = np.bincount(labels[core > 0], minlength=count) > 0
+    lone = bright & ~joined[labels]
+    count, pieces = cv2.connectedComponents(bright - core - lone)
+    reaching = np.bincount(pieces[far], minlength=count) > 0
+    reaching[0] = False
+    return lone | reaching[pieces]
+
+
+def _grown(core: Pixels, faint: Pixels, near: NDArray[np.bool_], spec: ImageSpec) -> Pixels:
+    """The breast down to the faint threshold, no farther than `near`, holes filled."""
+    wide = (opened(faint, spec.opening) | core) & near
     count, labels = cv2.connectedComponents(wide)
     body = (labels == np.bincount(labels[core > 0], minlength=count).argmax()).astype(np.uint8)
     return filled(body | dilated(body, spec.regrowth) & faint)

@@ -52,7 +52,7 @@ def without_frame(pixels: Pixels, spec: ImageSpec) -> Pixels:
     cleared = pixels.copy()
     film = cleared[black_border(pixels, spec)]
     height, width = film.shape
-    rows, columns = _framed_window(film, spec)
+    rows, columns = inside_frame(film, spec)
     film[: rows.start] = film[rows.stop :] = 0
     film[:, : columns.start] = film[:, columns.stop :] = 0
     middle = film[rows, columns]
@@ -67,8 +67,8 @@ def without_frame(pixels: Pixels, spec: ImageSpec) -> Pixels:
     return cleared
 
 
-def _framed_window(film: Pixels, spec: ImageSpec) -> Window:
-    """The window of a film (H,W) inside the lines that are frame from end to end."""
+def inside_frame(film: Pixels, spec: ImageSpec) -> Window:
+    """The window of a film (H,W) inside the lines that are white frame from end to end."""
     found = inside_lines(film >= spec.frame_level, spec.frame_share, spec.frame_depth)
     ended = []
     for axis, lines in enumerate(found):

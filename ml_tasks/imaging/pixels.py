@@ -35,10 +35,15 @@ def dilated(mask: Pixels, diameter: int) -> Pixels:
     return cast(Pixels, cv2.dilate(mask, disc(diameter)))
 
 
+def distance(mask: Pixels) -> NDArray[np.float32]:
+    """How far each pixel (H,W) lies from a mask, in pixels; 0 inside."""
+    away = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_3)
+    return np.asarray(away, np.float32)
+
+
 def within(mask: Pixels, radius: int) -> Pixels:
     """A mask (H,W) grown by a radius: for large ones many times as fast as a dilation."""
-    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_3)
-    return (np.asarray(distance) <= radius).astype(np.uint8)
+    return (distance(mask) <= radius).astype(np.uint8)
 
 
 def filled(mask: Pixels) -> Pixels:

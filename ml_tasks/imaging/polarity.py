@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ml_tasks.imaging.frame import Window, black_border, inside_lines, without_mixed_lines
+from ml_tasks.imaging.frame import Window, black_border, inside_frame, without_mixed_lines
 from ml_tasks.imaging.pixels import Pixels, convex, filled, shrunk
 from ml_tasks.imaging.spec import ImageSpec
 
@@ -35,8 +35,9 @@ def background_is_white(pixels: Pixels, spec: ImageSpec) -> bool:
 def _middle(pixels: Pixels, spec: ImageSpec) -> Pixels:
     """The film without padding and frame, in either order, faintly smoothed."""
     film = _trimmed(pixels, black_border(pixels, spec))
-    white = inside_lines(film >= spec.frame_level, spec.frame_share, spec.frame_depth)
-    film = _trimmed(film, white)
+    for turned in (0, 255):  # a white frame, and one that an inversion has made black
+        rows, columns = inside_frame(film ^ np.uint8(turned), spec)
+        film = film[rows, columns]
     film = _trimmed(film, black_border(film, spec))
     smooth = cv2.GaussianBlur(np.ascontiguousarray(film), (3, 3), 0)
     return np.asarray(smooth, np.uint8)

@@ -167,6 +167,15 @@ def test_holes_in_the_breast_are_filled() -> None:
     assert breast_region(pixels, SPEC).mask[90:110, 30:50].all()
 
 
+def test_a_nipple_belongs_to_the_breast() -> None:
+    """It is thinner than the opening, as text is, but joined to the breast."""
+    pixels = film(5)
+    pixels[96:104, 88:97] = 110
+    region = breast_region(pixels, SPEC)
+    assert region.mask[97:103, 88:95].all()
+    assert region.parts == 0
+
+
 def test_labels_and_lines_of_text_apart_from_the_breast_are_counted() -> None:
     pixels = film(5)
     assert breast_region(pixels, SPEC).parts == 0
