@@ -1,6 +1,7 @@
 """Takes raw mammograms to a tested, pushed Docker image of the inference service.
 
-`validate_data → preprocess → train → evaluate → gate → build_image → smoke_test → push_model`
+`validate_data → preprocess (plan → clean, in shards → assemble) → train → evaluate → gate →
+build_image → smoke_test → push_model`
 
 **Starts** every Monday at 03:00 UTC, when new data are announced (an event of the asset
 `mammography_new_data`, whose extra names the folder: `{"data_dir": "/data/raw"}`), or by hand with
@@ -9,7 +10,9 @@
 | stage | what it does | what it leaves in `runs/<run>/` |
 |---|---|---|
 | validate_data | lists and measures every image, holds a Great Expectations suite to them | `validate_data/` manifest, report, Data Docs |
-| preprocess | removes borders, labels and tape, crops to 128x128, splits by patient | `cleaned/` pictures, index, image spec |
+| preprocess.plan | gives each patient a split for good, certifies that no picture is in two | `plan_cleaning/` plan, leakage certificate |
+| preprocess.clean | removes borders, labels and tape, crops to 128x128; one task for each shard | `clean_shard/` films |
+| preprocess.assemble | puts the cleaned set together and looks at what cleaning did | `cleaned/` pictures, index, image spec, report |
 | train | trains DenseNet-121, one line in the log for each epoch | `train/` model.h5, classes.json, history; `logs/` |
 | evaluate | judges the very model that would ship, on patients it has never seen | `evaluate/` model.onnx, metrics, report |
 | gate | PASS or FAIL with one sentence for each rule | `gate/` decision.json |
@@ -38,6 +41,7 @@ from airflow.sdk import (
     Param,
     dag,
     task,
+    task_group,
 )
 
 WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
@@ -50,6 +54,14 @@ FORM = {
         minLength=1,
         title="Data directory",
         description="Folder with one folder of images for each of the two classes.",
+    ),
+    "shards": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=1000,
+        title="Cleaning shards",
+        description="Parts that are cleaned at once, one for each worker machine.",
     ),
     "weights": Param(
         None,
@@ -121,11 +133,27 @@ def mammography_retraining() -> None:
 
         return run_stage("validate_data")
 
-    @task(doc_md="Cleans the images to 128x128 and splits them by patient.")
-    def preprocess() -> dict[str, Any]:
-        from operators.stage_task import run_stage
+    @task_group(group_id="preprocess")
+    def preprocess() -> None:
+        @task(doc_md="Places each patient in a split for good; certifies that nothing leaks.")
+        def plan() -> list[int]:
+            from operators.stage_task import run_stage
 
-        return run_stage("preprocess")
+            return list(range(run_stage("plan_cleaning")["shards"]))
+
+        @task(doc_md="Cleans the films of one shard to 128x128.")
+        def clean(shard: int) -> dict[str, Any]:
+            from operators.stage_task import run_stage
+
+            return run_stage("clean_shard", shard=shard)
+
+        @task(doc_md="Puts the shards together; see report.html with the contact sheets.")
+        def assemble() -> dict[str, Any]:
+            from operators.stage_task import run_stage
+
+            return run_stage("assemble_cleaned")
+
+        clean.expand(shard=plan()) >> assemble()
 
     @task(
         queue="gpu",

@@ -24,6 +24,7 @@ from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
 from ml_tasks.release.model_card import model_card
+from ml_tasks.release.production import keep_training_data
 from ml_tasks.release.serving_base import serving_base_reference
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
@@ -50,6 +51,10 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     _check_files(run)
     serving_base = serving_base_reference(client)
     bundle = seal(config.paths.releases, _parts(run, decision))
+    cleaned = run.load(PreprocessRecord)
+    keep_training_data(
+        bundle, run.unaltered(cleaned, "training_data.npz", cleaned.training_data_sha256)
+    )
     log.info("release sealed: %s", bundle)
     image = build_release_image(client, bundle, config.release.image, serving_base)
     with run.writing(ImageRecord.stage) as work:

@@ -46,6 +46,8 @@ class PathsConfig(Section):
 
     raw: Path = Path("data/raw")
     cleaned: Path = Path("data/cleaned")
+    cache: Path = Path("cache")
+    splits: Path = Path("splits")
     runs: Path = Path("runs")
     releases: Path = Path("releases")
     model: Path = Path("model")
@@ -62,7 +64,6 @@ class DataConfig(Section):
     max_quarantine_share: float = Field(0.05, ge=0, lt=1)
     min_side: int = Field(128, ge=16, le=4096)
     max_megapixels: float = Field(50, gt=0, le=1000)
-    min_contrast: float = Field(2.0, ge=0, le=100)
 
     @field_validator("patient_pattern")
     @classmethod
@@ -76,6 +77,30 @@ class DataConfig(Section):
         if groups != 1:
             raise ValueError(f"must have exactly one group, e.g. '^(P\\d+)_'; it has {groups}")
         return pattern
+
+
+class ValidationConfig(Section):
+    """Limits of the Great Expectations suite; shares are of the usable images."""
+
+    min_images_per_class: int = Field(10, ge=1)
+    tolerated_share: float = Field(0.05, ge=0, lt=1)
+    min_breast_share: float = Field(0.05, ge=0, lt=1)
+    max_breast_share: float = Field(0.95, gt=0, le=1)
+    max_label_blobs: int = Field(20, ge=0)
+    max_saturation: float = Field(0.2, ge=0, le=1)
+    min_sharpness: float = Field(0.001, ge=0)
+    max_inverted_share: float = Field(0.2, ge=0, le=1)
+    max_framed_share: float = Field(0.9, ge=0, le=1)
+    max_mismatch_share: float = Field(0.05, ge=0, le=1)
+
+
+class CleaningConfig(Section):
+    """How the cleaning is shared out and what its report warns of."""
+
+    shards: int = Field(1, ge=1, le=1000)
+    workers: int = Field(0, ge=0, le=256)
+    max_silhouette_auc: float = Field(0.65, ge=0.5, le=1)
+    small_lesion_pixels: float = Field(3, gt=0)
 
 
 class SplitConfig(Section):
@@ -167,6 +192,8 @@ class Config(Section):
 
     paths: PathsConfig = PathsConfig()
     data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    cleaning: CleaningConfig = CleaningConfig()
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()

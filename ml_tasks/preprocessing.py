@@ -1,77 +1,229 @@
-"""Stage preprocess: the manifest's files, cleaned to 128x128 and split by patient."""
+"""Stage preprocess: plan splits and shards, clean each shard, put the cleaned set together."""
 
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from ml_tasks.config import Config
+from ml_tasks.dataset.assembly import place_lesions, write_pictures
+from ml_tasks.dataset.examine_files import Examiner
+from ml_tasks.dataset.film_store import FilmStore
+from ml_tasks.dataset.leakage import LeakageCertificate, certify, refuse_leaks
+from ml_tasks.dataset.ledger import Ledger
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, class_counts, read_rows, write_rows
-from ml_tasks.dataset.snapshot import read_unchanged
-from ml_tasks.dataset.split import balanced, check_splits, class_weights, split_of
-from ml_tasks.errors import DataError, ImageRejected
-from ml_tasks.imaging.clean import preprocess as clean_image
-from ml_tasks.imaging.encode import png_bytes
+from ml_tasks.dataset.same_films import as_recorded
+from ml_tasks.dataset.shard import (
+    clean_films,
+    leakage_images,
+    planned_rows,
+    read_cleaned,
+    shard_name,
+    thumbnails,
+)
+from ml_tasks.dataset.split import balanced, check_splits, class_weights
+from ml_tasks.dataset.training_data import (
+    TrainingData,
+    read_training_data,
+    write_training_data,
+)
+from ml_tasks.errors import DataError, StageOrderError
 from ml_tasks.imaging.spec import ImageSpec
-from ml_tasks.progress import counted
-from ml_tasks.records import PreprocessRecord, Split, ValidationRecord
+from ml_tasks.pages.leakage_certificate import leakage_page
+from ml_tasks.records import PlanRecord, PreprocessRecord, ShardRecord, Split, ValidationRecord
+from ml_tasks.release.production import production_version, training_data_of
 from ml_tasks.run_paths import RunPaths
-from ml_tasks.storage import sha256_file, write_bytes
+from ml_tasks.storage import sha256_file, write_bytes, write_json
 
 log = logging.getLogger(__name__)
 
+LEDGER = "ledger.jsonl"
+
 
 def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
-    """Writes cleaned/{train,val,test}/<Class>/<stem>.png, index.csv and image_spec.json.
+    """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png,
+    index.csv, image_spec.json, lesions.csv and leakage.html.
 
     Raises:
-        DataError: a file changed since validation, too many show no breast, or a class has too
-            few patients to split.
+        DataError: a file changed since validation, a picture is in two splits, another split key
+            or other shares than the ledger's, or a class has too few patients to split.
         StageOrderError: validate_data has not passed in this run.
         StorageError: no space left; what an earlier attempt left still stands.
     """
+    plan = plan_cleaning(run, config)
+    for shard in range(plan.shards):
+        clean_shard(run, config, shard)
+    return assemble_cleaned(run, config)
+
+
+def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
+    """Places every patient in a split for good and certifies that no picture is in two.
+
+    Writes plan.csv, leakage.json and leakage.html; the ledger grows only if nothing leaks.
+
+    Raises:
+        DataError, StageOrderError: see `preprocess`.
+    """
     validation = run.load(ValidationRecord)
-    rows = _snapshot(run, validation)
-    spec = ImageSpec(max_megapixels=config.data.max_megapixels)
-    classes = _two_classes(validation)
-    planned = _plan(rows, config)
-    with run.writing("preprocess") as work:
-        cleaned, aside = _clean_all(planned, Path(validation.raw), work, spec, config)
-        check_splits(cleaned, classes)
-        index = balanced(cleaned, config.split)
-        write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
-        write_rows(work / "quarantine.csv", aside, ManifestRow)
-        record = PreprocessRecord(
+    rows = [row for row in _snapshot(run, validation) if row.usable]
+    raw, examiner = Path(validation.raw), _examiner(run, config, validation)
+    ledger = Ledger.open(config.paths.splits / LEDGER, config.split)
+    rows = as_recorded(rows, ledger.recorded)
+    placed = ledger.place({row.patient for row in rows})
+    planned = planned_rows(rows, placed)
+    check_splits(planned, _two_classes(validation))
+    images = leakage_images(rows, planned, raw, examiner)
+    certificate = certify(run.run_id, images, _production(config))
+    with run.writing(PlanRecord.stage) as work:
+        record = PlanRecord(
             run_id=run.run_id,
             inputs=run.mark(ValidationRecord),
-            raw=validation.raw,
-            started_at=validation.started_at,
-            manifest_sha256=validation.manifest_sha256,
-            index_sha256=write_rows(work / "index.csv", index, IndexRow),
-            spec_sha256=spec.sha256(),
-            classes=classes,
-            positive=config.data.positive,
-            counts={s: class_counts(row for row in index if row.split is s) for s in Split},
-            patients={s: len({row.patient for row in index if row.split is s}) for s in Split},
-            trained_on=_shown(index),
-            class_weights=class_weights(index, config.split),
-            quarantined=validation.quarantined + len(aside),
+            plan_sha256=write_rows(work / "plan.csv", planned, IndexRow),
+            films=len(planned),
+            shards=min(config.cleaning.shards, len(planned)),
+            leaks=len(certificate.overlaps) + len(certificate.production_overlaps),
+            certificate=certificate.summary(),
+        )
+        write_training_data(work / "training_data.npz", run.run_id, images)
+        write_json(work / "leakage.json", certificate.model_dump(mode="json"))
+        pictures = thumbnails(_named(certificate), planned, examiner)
+        write_bytes(work / "leakage.html", leakage_page(certificate, pictures).encode())
+        run.seal(work, record)
+    log.info(record.summary())
+    refuse_leaks(certificate)
+    ledger.commit(placed, run.run_id, validation.started_at)
+    return record
+
+
+def clean_shard(run: RunPaths, config: Config, shard: int) -> ShardRecord:
+    """Cleans the films of one shard; any number of shards gives the same cleaned set.
+
+    Writes rows.csv (what cleaning did with each film) and films.zip.
+
+    Raises:
+        DataError: a file changed since validation.
+        StageOrderError: plan_cleaning has not passed in this run, or has no such shard.
+    """
+    plan, planned = _plan(run)
+    if shard not in range(plan.shards):
+        raise StageOrderError(f"there is no shard {shard}; plan_cleaning made {plan.shards}")
+    validation = run.load(ValidationRecord)
+    mine = planned[shard :: plan.shards]
+    with run.writing(f"{ShardRecord.stage}/{shard_name(shard)}") as work:
+        rows_hash, films_hash = clean_films(
+            mine, Path(validation.raw), _examiner(run, config, validation), work
+        )
+        record = ShardRecord(
+            run_id=run.run_id,
+            inputs=run.mark(PlanRecord),
+            shard=shard,
+            shards=plan.shards,
+            films=len(mine),
+            rows_sha256=rows_hash,
+            films_sha256=films_hash,
         )
         run.seal(work, record)
     log.info(record.summary())
     return record
 
 
+def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
+    """Puts the shards together into the cleaned set and its report.
+
+    Raises:
+        StageOrderError: a shard is missing, or was made from another plan.
+        StorageError: no space left; the cleaned set of an earlier attempt still stands.
+    """
+    plan, planned = _plan(run)
+    validation = run.load(ValidationRecord)
+    shards = [_shard(run, number) for number in range(plan.shards)]
+    index, spec = balanced(planned, config.split), _spec(run, validation)
+    store = FilmStore([folder / "films.zip" for folder in shards])
+    with closing(store) as films, run.writing(PreprocessRecord.stage) as work:
+        write_pictures(work, index, films)
+        warnings = place_lesions(work, index, read_cleaned(shards), Path(validation.raw))
+        write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
+        for name in ("leakage.json", "leakage.html", "training_data.npz"):
+            shutil.copyfile(run.stage(PlanRecord.stage) / name, work / name)
+        record = PreprocessRecord(
+            run_id=run.run_id,
+            inputs=run.mark(ValidationRecord) | run.mark(PlanRecord),
+            raw=validation.raw,
+            started_at=validation.started_at,
+            manifest_sha256=validation.manifest_sha256,
+            index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            spec_sha256=spec.sha256(),
+            training_data_sha256=sha256_file(work / "training_data.npz"),
+            classes=_two_classes(validation),
+            positive=config.data.positive,
+            counts={s: class_counts(row for row in index if row.split is s) for s in Split},
+            patients={s: len({row.patient for row in index if row.split is s}) for s in Split},
+            trained_on=_shown(index),
+            class_weights=class_weights(index, config.split),
+            quarantined=validation.quarantined,
+            certificate=plan.certificate,
+            warnings=warnings,
+        )
+        run.seal(work, record)
+    for warning in record.warnings:
+        log.warning(warning)
+    log.info(record.summary())
+    return record
+
+
+def _production(config: Config) -> TrainingData | None:
+    """The data of the model in production; None while there is none."""
+    version = production_version(config.paths.releases)
+    if version is None:
+        return None
+    data = read_training_data(training_data_of(config.paths.releases, version))
+    return replace(data, version=version)
+
+
+def _named(certificate: LeakageCertificate) -> set[str]:
+    """The files of this run that stand in a certificate."""
+    found = (*certificate.overlaps, *certificate.production_overlaps)
+    return {side.file for overlap in found for side in (overlap.first, overlap.second)}
+
+
+def _examiner(run: RunPaths, config: Config, validation: ValidationRecord) -> Examiner:
+    spec = _spec(run, validation)
+    return Examiner.of_this_place(spec, config.paths.cache, config.cleaning.workers)
+
+
+def _spec(run: RunPaths, validation: ValidationRecord) -> ImageSpec:
+    """The spec that the films were validated with."""
+    path = run.unaltered(validation, "image_spec.json", validation.spec_sha256)
+    return ImageSpec.model_validate_json(path.read_bytes())
+
+
 def _snapshot(run: RunPaths, validation: ValidationRecord) -> list[ManifestRow]:
     if not validation.passed:
         raise DataError("the data did not pass validation; mend them and run validate_data again")
-    path = run.stage("validate_data") / "manifest.csv"
-    if sha256_file(path) != validation.manifest_sha256:
-        raise DataError(f"{path} was altered after validation; run validate_data again")
-    return read_rows(path, ManifestRow)
+    return read_rows(
+        run.unaltered(validation, "manifest.csv", validation.manifest_sha256), ManifestRow
+    )
+
+
+def _plan(run: RunPaths) -> tuple[PlanRecord, list[IndexRow]]:
+    plan = run.load(PlanRecord)
+    run.check_built_on(plan, ValidationRecord)
+    if plan.leaks:
+        raise DataError(f"{plan.certificate}; mend the data and run validate_data again")
+    return plan, read_rows(run.unaltered(plan, "plan.csv", plan.plan_sha256), IndexRow)
+
+
+def _shard(run: RunPaths, number: int) -> Path:
+    """The folder of a shard, if it is complete and of this plan."""
+    part = shard_name(number)
+    record = run.load(ShardRecord, part)
+    run.check_built_on(record, PlanRecord)
+    run.unaltered(record, f"{part}/rows.csv", record.rows_sha256)
+    return run.unaltered(record, f"{part}/films.zip", record.films_sha256).parent
 
 
 def _two_classes(validation: ValidationRecord) -> tuple[str, str]:
@@ -79,70 +231,6 @@ def _two_classes(validation: ValidationRecord) -> tuple[str, str]:
     if len(names) != 2:
         raise DataError(f"only the class(es) {', '.join(names)} hold usable images; two are needed")
     return names[0], names[1]
-
-
-def _plan(rows: Sequence[ManifestRow], config: Config) -> list[tuple[ManifestRow, IndexRow]]:
-    """Where each usable file goes; two files of one stem get names of their own."""
-    planned: dict[str, tuple[ManifestRow, IndexRow]] = {}
-    for row in rows:
-        if not row.usable:
-            continue
-        split = split_of(row.patient, config.split)
-        below = Path(row.path).relative_to(row.label).with_suffix("").as_posix()
-        file = f"{split.value}/{row.label}/{below}.png"
-        if file in planned:
-            file = f"{split.value}/{row.label}/{below}~{row.sha256[:8]}.png"
-        planned[file] = (
-            row,
-            IndexRow(
-                file=file,
-                raw=row.path,
-                label=row.label,
-                patient=row.patient,
-                split=split,
-                raw_sha256=row.sha256,
-            ),
-        )
-    return list(planned.values())
-
-
-def _clean_all(
-    planned: Sequence[tuple[ManifestRow, IndexRow]],
-    raw: Path,
-    work: Path,
-    spec: ImageSpec,
-    config: Config,
-) -> tuple[list[IndexRow], list[ManifestRow]]:
-    """Cleans every planned file; gives the rows that are in, and those set aside with a reason."""
-
-    def clean_one(plan: tuple[ManifestRow, IndexRow]) -> str | None:
-        row, place = plan
-        try:
-            pixels = clean_image(read_unchanged(raw / row.path, row.sha256), spec)
-        except ImageRejected as rejected:
-            return str(rejected)
-        target = work / place.file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(png_bytes(pixels))
-        return None
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        reasons = list(counted(pool.map(clean_one, planned), len(planned), "cleaned", log))
-    done = [place for (_, place), reason in zip(planned, reasons, strict=True) if reason is None]
-    aside = [
-        row.model_copy(update={"status": "quarantined", "reason": reason})
-        for (row, _), reason in zip(planned, reasons, strict=True)
-        if reason is not None
-    ]
-    for row in aside:
-        log.warning("set aside: %s: %s", row.path, row.reason)
-    if len(aside) > config.data.max_quarantine_share * len(planned):
-        raise DataError(
-            f"{len(aside)} of {len(planned)} images show no breast "
-            f"(at most {config.data.max_quarantine_share:.0%} may), e.g. {aside[0].path}: "
-            f"{aside[0].reason}; take them out or raise data.max_quarantine_share"
-        )
-    return done, aside
 
 
 def _shown(index: Sequence[IndexRow]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import add_record, verify
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
+from ml_tasks.release.production import note_production
 from ml_tasks.release.registry import PushReport, digest_of, patiently, push
 from ml_tasks.run_paths import RunPaths
 
@@ -41,6 +42,7 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
     attempts = config.release.push_attempts
     before, report = _push_version(client, image, repository, attempts)
     moved = _move_production(client, image, repository, attempts, before, report.digest)
+    note_production(config.paths.releases, image.version)
     with run.writing(ReleaseRecord.stage) as work:
         record = ReleaseRecord(
             run_id=run.run_id,

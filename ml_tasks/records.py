@@ -49,6 +49,7 @@ class ValidationRecord(StageRecord):
     started_at: str
     raw: str
     manifest_sha256: str
+    spec_sha256: str  # of image_spec.json
     images: int
     quarantined: int
     classes: dict[str, int]
@@ -65,6 +66,34 @@ class ValidationRecord(StageRecord):
         )
 
 
+class PlanRecord(StageRecord):
+    """Which split and shard each film goes to, certified not to leak."""
+
+    stage: ClassVar[str] = "plan_cleaning"
+    plan_sha256: str
+    films: int
+    shards: int
+    leaks: int
+    certificate: str
+
+    def summary(self) -> str:
+        return f"{self.films} films in {self.shards} shard(s); {self.certificate}"
+
+
+class ShardRecord(StageRecord):
+    """One shard of cleaned films."""
+
+    stage: ClassVar[str] = "clean_shard"
+    shard: int
+    shards: int
+    films: int
+    rows_sha256: str
+    films_sha256: str
+
+    def summary(self) -> str:
+        return f"shard {self.shard + 1} of {self.shards}: {self.films} films cleaned"
+
+
 class PreprocessRecord(StageRecord):
     """The cleaned set: which image went to which split, and how many times it is trained on."""
 
@@ -74,6 +103,7 @@ class PreprocessRecord(StageRecord):
     manifest_sha256: str
     index_sha256: str
     spec_sha256: str
+    training_data_sha256: str
     classes: tuple[str, str]
     positive: str
     counts: dict[Split, dict[str, int]]
@@ -81,6 +111,8 @@ class PreprocessRecord(StageRecord):
     trained_on: dict[str, int]
     class_weights: dict[str, float] = Field(default_factory=dict)  # empty: all count alike
     quarantined: int = 0
+    certificate: str = ""  # what the leakage certificate says
+    warnings: tuple[str, ...] = ()
 
     def summary(self) -> str:
         splits = ", ".join(

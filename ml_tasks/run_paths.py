@@ -93,19 +93,20 @@ class RunPaths:
         """Whether the stage of this record type is complete."""
         return (self.stage(record.stage) / RECORD).exists()
 
-    def load(self, record: type[R]) -> R:
-        """The record that a completed stage left.
+    def load(self, record: type[R], part: str = "") -> R:
+        """The record that a completed stage left; `part` is a folder in it, for a shard.
 
         Raises:
             StageOrderError: the stage has not been completed in this run.
         """
-        path = self.stage(record.stage) / RECORD
+        path = self.stage(record.stage) / part / RECORD
         try:
             text = path.read_text()
         except FileNotFoundError:
+            named = f"{record.stage} {part}".rstrip()
             raise StageOrderError(
-                f"{record.stage} is not complete for run {self.run_id!r} ({path} is missing); "
-                f"run {record.stage} first"
+                f"{named} is not complete for run {self.run_id!r} ({path} is missing); "
+                f"run {named} first"
             ) from None
         return record.model_validate_json(text)
 

@@ -35,11 +35,16 @@ def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Co
 
 
 def run_stage(
-    stage: str, run_id: str, config_path: Path, settings: Mapping[str, Any] | None = None
+    stage: str,
+    run_id: str,
+    config_path: Path,
+    settings: Mapping[str, Any] | None = None,
+    shard: int | None = None,
 ) -> StageRecord:
     """Runs one stage of a run that `begin_run` has begun; gives its record.
 
-    `settings` are added to those that the run began with.
+    `settings` are added to those that the run began with; `shard` names the part of a stage that
+    works in shards.
 
     Raises:
         MammoError: whatever the stage refuses.
@@ -47,7 +52,8 @@ def run_stage(
     run = RunPaths.reopen(load_config(config_path, settings).paths.runs, run_id)
     if settings:
         save_config(load_config(run.config, settings, config_path.absolute().parent), run.config)
-    return _stage(stage)(run, load_config(run.config))
+    part = () if shard is None else (shard,)
+    return _stage(stage)(run, load_config(run.config), *part)
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
@@ -152,11 +158,21 @@ def _current(config: Config) -> str:
     return str(json.loads(pointer.read_text())["run_id"])
 
 
-def _stage(stage: str) -> Callable[[RunPaths, Config], StageRecord]:
+# Where a stage is found that is not named like its module.
+_MODULES = {
+    "validate_data": "validation",
+    "preprocess": "preprocessing",
+    "plan_cleaning": "preprocessing",
+    "clean_shard": "preprocessing",
+    "assemble_cleaned": "preprocessing",
+}
+
+
+def _stage(stage: str) -> Callable[..., StageRecord]:
     """The stage's function; its room is imported only now, so that a worker needs only its own."""
     from importlib import import_module
 
-    module = {"validate_data": "validation", "preprocess": "preprocessing"}.get(stage, stage)
+    module = _MODULES.get(stage, stage)
     function = getattr(import_module(f"ml_tasks.{module}"), stage)
     if stage not in IMAGE_STAGES:
         return function

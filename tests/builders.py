@@ -23,7 +23,9 @@ from ml_tasks.config import (
     PathsConfig,
     SplitConfig,
     TrainingConfig,
+    ValidationConfig,
 )
+from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
 from ml_tasks.imaging.clean import clean
@@ -31,6 +33,7 @@ from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import ValidationRecord
 from ml_tasks.run_paths import RunPaths
+from ml_tasks.storage import sha256_file, write_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -104,22 +107,35 @@ def toy_config(root: Path, **sections: Any) -> Config:
     made: dict[str, Any] = {
         "paths": PathsConfig(**paths),
         "data": DataConfig(min_patients_per_class=5),
+        "validation": ValidationConfig(min_images_per_class=3),
         "split": SplitConfig(validation=0.25, test=0.25),
         "model": ModelConfig(weights="none"),
     }
     return Config(**made | sections)
 
 
+def scanned(
+    raw: Path, config: DataConfig | None = None
+) -> tuple[list[ManifestRow], tuple[str, ...]]:
+    """The manifest of a raw folder and its warnings; the cache lies beside the folder."""
+    config = config or DataConfig()
+    spec = ImageSpec(max_megapixels=config.max_megapixels)
+    return scan(raw, config, Examiner(spec, raw.parent / "cache"))
+
+
 def validated(run: RunPaths, config: Config, **changes: Any) -> ValidationRecord:
     """What validate_data leaves, without the seconds that its suite takes."""
-    rows, warnings = scan(config.paths.raw, config.data, ImageSpec())
+    spec = ImageSpec()
+    rows, warnings = scan(config.paths.raw, config.data, Examiner(spec, config.paths.cache))
     usable = [row for row in rows if row.usable]
     with run.writing("validate_data") as work:
+        write_bytes(work / "image_spec.json", spec.model_dump_json().encode())
         record = ValidationRecord(
             run_id=run.run_id,
             started_at="2026-01-02T03:04:05+00:00",
             raw=str(config.paths.raw),
             manifest_sha256=write_rows(work / "manifest.csv", rows, ManifestRow),
+            spec_sha256=sha256_file(work / "image_spec.json"),
             images=len(usable),
             quarantined=len(rows) - len(usable),
             classes=class_counts(usable),

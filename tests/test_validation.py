@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ml_tasks.config import DataConfig
@@ -18,7 +17,7 @@ from ml_tasks.records import ValidationRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
 from ml_tasks.validation import validate_data
-from tests.builders import encoded, film, toy_config, write_raw
+from tests.builders import breast_shape, encoded, film, toy_config, write_raw
 
 
 def check_written(run: RunPaths, *, passed: bool) -> tuple[ValidationRecord, str]:
@@ -54,9 +53,9 @@ def few_patients(raw: Path) -> str:
     return "Positive/P013.png"
 
 
-def dark_film(raw: Path) -> str:
-    pixels = np.zeros((200, 160), np.uint8)
-    pixels[100, 80:120] = 200
+def overexposed_film(raw: Path) -> str:
+    pixels = film(5)
+    pixels[breast_shape()] = 255
     (raw / "Positive" / "P005.png").write_bytes(encoded(pixels))
     return "Positive/P005.png"
 
@@ -73,7 +72,7 @@ def test_good_data_pass_and_their_manifest_is_the_snapshot(tmp_path: Path) -> No
     assert record.failures == () and record.warnings == ()
     rows = read_rows(run.stage("validate_data") / "manifest.csv", ManifestRow)
     assert [row.sha256 for row in rows] == [sha256_file(config.paths.raw / r.path) for r in rows]
-    assert report.count(">met<") == 8 and "NOT met" not in report
+    assert report.count(">met<") == 18 and "NOT met" not in report
 
 
 @pytest.mark.parametrize(
@@ -83,13 +82,13 @@ def test_good_data_pass_and_their_manifest_is_the_snapshot(tmp_path: Path) -> No
         (contradiction, "no picture appears under both classes"),
         (broken_files, "at most 5% of the files are set aside as unusable"),
         (few_patients, "each class has at least 5 patients"),
-        (dark_film, "no image is all black or all white"),
+        (overexposed_film, "no image is all black or all white"),
     ],
 )
 def test_data_that_fail_are_refused_after_the_report_is_written(
     tmp_path: Path, spoil: Callable[[Path], str], says: str
 ) -> None:
-    config = toy_config(tmp_path, data=DataConfig(min_patients_per_class=5, min_contrast=0.5))
+    config = toy_config(tmp_path, data=DataConfig(min_patients_per_class=5))
     write_raw(config.paths.raw)
     named = spoil(config.paths.raw)
     run = RunPaths(config.paths.runs, "r")

@@ -16,6 +16,7 @@ from PIL import Image
 from ml_tasks.config import Config, PathsConfig, ReleaseConfig, save_config
 from ml_tasks.dataset.manifest import IndexRow, write_rows
 from ml_tasks.dataset.predictions import PredictionRow
+from ml_tasks.dataset.training_data import write_training_data
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.records import (
@@ -139,6 +140,7 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
         for split in Split
     }
     with run.writing("preprocess") as work:
+        write_training_data(work / "training_data.npz", run.run_id, [])
         write_json(work / "image_spec.json", SPEC.model_dump(mode="json"))
         record = PreprocessRecord(
             run_id=run.run_id,
@@ -147,6 +149,7 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
             manifest_sha256="ab" * 32,
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
             spec_sha256=SPEC.sha256(),
+            training_data_sha256=sha256_file(work / "training_data.npz"),
             classes=("Negative", "Positive"),
             positive="Positive",
             counts=counts,

@@ -31,6 +31,7 @@ DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 # The form's fields and the settings of config.yaml that they stand for.
 SETTINGS = {
     "data_dir": "paths.raw",
+    "shards": "cleaning.shards",
     "weights": "model.weights",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
@@ -39,8 +40,8 @@ SETTINGS = {
 }
 
 
-def run_stage(stage: str) -> dict[str, Any]:
-    """Runs a stage of the current DAG run; gives its record.
+def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
+    """Runs a stage of the current DAG run, or one `shard` of it; gives its record.
 
     Raises:
         AirflowSkipException: the stage has nothing to do here.
@@ -54,7 +55,8 @@ def run_stage(stage: str) -> dict[str, Any]:
             sequences.begin_run(
                 context["run_id"], config, _of_this_place() | chosen_settings(context)
             )
-        return sequences.run_stage(stage, context["run_id"], config).model_dump(mode="json")
+        record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
+        return record.model_dump(mode="json")
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:

@@ -33,10 +33,29 @@ class ManifestRow(Record):
     pixel_sha256: str = ""  # of the decoded grey pixels
     brightness: float | None = None  # mean grey level, 0-255
     contrast: float | None = None  # standard deviation of the grey levels
+    saturation: float | None = None  # share of the breast at the end of the grey scale
+    sharpness: float | None = None
+    breast_share: float | None = None  # of the film
+    label_blobs: int | None = None  # bodies beside the breast
+    inverted: bool | None = None  # white background
+    framed: bool | None = None
+    chest_wall: str = ""  # the side it stands at: left or right
+    view: str = ""  # CC, MLO, ...
+    laterality: str = ""  # L or R, as metadata.csv or the header says
+    laterality_mismatch: bool | None = None  # chest wall at the other side than laterality says
+    manufacturer: str = ""
+    body_part: str = ""
+    implant: bool | None = None
+    burned_in_annotation: bool | None = None  # the header says that text stands in the pixels
+    near_duplicate_of: str = ""  # the first file of a group that shows the same film
 
     @property
     def usable(self) -> bool:
         return self.status == "ok"
+
+    def aside(self, reason: str) -> ManifestRow:
+        """The row set aside, with the reason for people."""
+        return self.model_copy(update={"status": "quarantined", "reason": reason})
 
 
 class IndexRow(Record):

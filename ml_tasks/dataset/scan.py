@@ -1,50 +1,62 @@
-"""Walking raw/<Class>/...: every file is measured, and kept or set aside with a reason."""
+"""Walking raw/<Class>/...: every file is examined, and kept or set aside with a reason."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ml_tasks.config import DataConfig
+from ml_tasks.dataset.examine_files import KEY_VARIABLE, Examined, Examiner, examine_files
 from ml_tasks.dataset.manifest import ManifestRow
-from ml_tasks.dataset.patients import Identities, identities_of, unknown_patients
-from ml_tasks.errors import DataError, ImageRejected
-from ml_tasks.imaging.breast import Pixels
-from ml_tasks.imaging.decode import SUFFIXES, decode
-from ml_tasks.imaging.spec import ImageSpec
-from ml_tasks.progress import counted
+from ml_tasks.dataset.patients import (
+    Identities,
+    Laterality,
+    header_identity,
+    identities_of,
+    unknown_patients,
+)
+from ml_tasks.dataset.same_films import group_near_duplicates, set_aside_copies
+from ml_tasks.errors import DataError
+from ml_tasks.imaging.decode import SUFFIXES
 
 log = logging.getLogger(__name__)
 
+# Shown as is customary, a left breast has its chest wall at the left edge of the picture.
+_CHEST_WALL = {Laterality.L: "left", Laterality.R: "right"}
+
 
 def scan(
-    raw: Path, config: DataConfig, spec: ImageSpec
+    raw: Path, config: DataConfig, examiner: Examiner
 ) -> tuple[list[ManifestRow], tuple[str, ...]]:
     """The manifest of a raw folder, sorted by path, and warnings for the report.
 
     Raises:
         DataError: no folder, not exactly two class folders, a class without files, no patient.
+        StorageError: no space left for the cache.
     """
     classes = class_folders(raw, config.positive)
     files = [file for name in classes for file in _files(raw, name)]
     log.info("%s: %d files in %s", raw, len(files), ", ".join(classes))
     identities = identities_of(raw, config.patient_pattern)
-
-    def row_of(file: Path) -> ManifestRow:
-        return _measure(raw, file, identities, config, spec)
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        rows = list(counted(pool.map(row_of, files), len(files), "read", log))
-    rows = set_aside_copies(rows)
+    rows = [_listed(raw, file) for file in files]
+    readable = [(row, file) for row, file in zip(rows, files, strict=True) if row.usable]
+    found = examine_files(raw, [file for _, file in readable], examiner)
+    measured = {
+        row.path: _measured(row, examined, identities, examiner)
+        for (row, _), examined in zip(readable, found, strict=True)
+    }
+    rows = set_aside_copies([measured.get(row.path, row) for row in rows])
+    guessed = {row.path for row in rows if row.usable and not row.patient}
+    rows, warnings = group_near_duplicates(rows, examiner.open_cache())
+    if guessed:
+        patients = {row.patient for row in rows if row.path in guessed}
+        warnings = (unknown_patients(len(guessed), len(patients)), *warnings)
     for row in rows:
         if not row.usable:
             log.warning("set aside: %s: %s", row.path, row.reason)
-    guessed = sum(row.usable and row.patient == row.path for row in rows)
-    return rows, (unknown_patients(guessed, guessed),) if guessed else ()
+    return rows, warnings
 
 
 def class_folders(raw: Path, positive: str) -> tuple[str, str]:
@@ -74,20 +86,6 @@ def class_folders(raw: Path, positive: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def set_aside_copies(rows: list[ManifestRow]) -> list[ManifestRow]:
-    """Sets aside repeated pictures of one class, so that none is counted twice or split in two.
-
-    Copies under different classes stay: they contradict one another, which validation refuses.
-    """
-    first: dict[tuple[str, str], str] = {}
-    kept = []
-    for row in rows:
-        original = first.setdefault((row.pixel_sha256, row.label), row.path)
-        copy = row.usable and original != row.path
-        kept.append(_aside(row, f"same picture as {original}") if copy else row)
-    return kept
-
-
 def _files(raw: Path, name: str) -> Iterator[Path]:
     found = sorted(
         path
@@ -99,53 +97,68 @@ def _files(raw: Path, name: str) -> Iterator[Path]:
     yield from found
 
 
-def _measure(
-    raw: Path,
-    file: Path,
-    identities: Identities,
-    config: DataConfig,
-    spec: ImageSpec,
-) -> ManifestRow:
+def _listed(raw: Path, file: Path) -> ManifestRow:
+    """A row by the file's name alone; set aside where it should not even be opened."""
     path = file.relative_to(raw)
     name = path.as_posix().encode("utf-8", "backslashreplace").decode()
     row = ManifestRow(path=name, label=path.parts[0], bytes=0)
     if name != path.as_posix():
-        return _aside(row, "its name is not UTF-8; rename it")
+        return row.aside("its name is not UTF-8; rename it")
     if not file.resolve().is_relative_to(raw.resolve()) or not file.is_file():
-        return _aside(row, "a link to nothing or to outside of the data folder")
+        return row.aside("a link to nothing or to outside of the data folder")
     if file.suffix.lower() not in SUFFIXES:
-        return _aside(row, f"not an image file by its name; read are {', '.join(SUFFIXES)}")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        return _aside(row, f"cannot be read: {error.strerror}")
-    row = row.model_copy(update={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    try:
-        image = decode(data, spec)
-    except ImageRejected as rejected:
-        return _aside(row, str(rejected))
-    pixels = image.pixels
-    row = row.model_copy(
-        update={
-            "patient": identities.of(row.path).patient or row.path,
-            "format": image.format,
-            "mode": image.mode,
-            "bit_depth": image.bit_depth,
-            "width": image.width,
-            "height": image.height,
-            "pixel_sha256": _pixel_hash(pixels),
-            "brightness": round(float(pixels.mean()), 2),
-            "contrast": round(float(pixels.std()), 2),
-        }
-    )
-    if pixels.std() < config.min_contrast:
-        return _aside(row, f"blank: the grey levels differ by only {pixels.std():.1f}")
+        return row.aside(f"not an image file by its name; read are {', '.join(SUFFIXES)}")
     return row
 
 
-def _pixel_hash(pixels: Pixels) -> str:
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+def _measured(
+    row: ManifestRow, examined: Examined, identities: Identities, examiner: Examiner
+) -> ManifestRow:
+    facts = examined.facts
+    row = row.model_copy(update={"bytes": examined.bytes, "sha256": examined.sha256})
+    if facts.metrics is None:
+        return row.aside(facts.rejection)
+    said = identities.of(row.path, header_identity(facts.patient, facts.header))
+    if facts.format == "DICOM" and said.patient is None and examiner.key is None:
+        raise DataError(
+            f"{row.path}: the patient of a DICOM file is its header's, as a keyed pseudonym, and "
+            f"there is no key; set {KEY_VARIABLE} to a secret of your own and keep it (another key "
+            "gives other pseudonyms), or list the patients in metadata.csv"
+        )
+    laterality = said.laterality
+    return row.model_copy(
+        update=_figures(examined)
+        | {
+            "patient": said.patient or "",
+            "view": said.view.value if said.view else "",
+            "laterality": laterality.value if laterality else "",
+            "laterality_mismatch": laterality and _CHEST_WALL[laterality] != facts.metrics.side,
+        }
+    )
 
 
-def _aside(row: ManifestRow, reason: str) -> ManifestRow:
-    return row.model_copy(update={"status": "quarantined", "reason": reason})
+def _figures(examined: Examined) -> dict[str, Any]:
+    facts, header = examined.facts, examined.facts.header
+    metrics = facts.metrics
+    assert metrics is not None  # else the file is set aside
+    return {
+        "format": facts.format,
+        "mode": facts.mode,
+        "bit_depth": facts.bit_depth,
+        "width": facts.width,
+        "height": facts.height,
+        "pixel_sha256": facts.pixel_sha256,
+        "brightness": metrics.brightness,
+        "contrast": metrics.contrast,
+        "saturation": metrics.saturation,
+        "sharpness": metrics.sharpness,
+        "breast_share": metrics.kept_share,
+        "label_blobs": metrics.parts,
+        "inverted": metrics.inverted,
+        "framed": metrics.framed,
+        "chest_wall": metrics.side,
+        "manufacturer": header.manufacturer,
+        "body_part": header.body_part,
+        "implant": header.implant,
+        "burned_in_annotation": header.burned_in_annotation,
+    }

@@ -16,6 +16,12 @@ def png_bytes(pixels: Pixels) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
+def decoded_png(data: bytes) -> Pixels:
+    """Pixels (H,W) uint8 from the bytes of a PNG file that this package made."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return np.asarray(pixels, np.uint8)
+
+
 def read_png(path: Path) -> Pixels:
     """The pixels (H,W) uint8 of a file that this package wrote.
 

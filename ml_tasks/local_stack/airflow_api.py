@@ -38,6 +38,7 @@ class TaskInstance(BaseModel):
     """One task of a run, with its latest try."""
 
     task_id: str
+    map_index: int = -1  # of a shard; -1 where there are none
     state: str | None = None
     try_number: int = 0
     start_date: datetime | None = None
@@ -45,6 +46,11 @@ class TaskInstance(BaseModel):
     duration: float | None = None
     queue: str | None = None
     pool: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's id, with the number of the shard after the first."""
+        return f"{self.task_id}[{self.map_index}]" if self.map_index > 0 else self.task_id
 
     @property
     def ended(self) -> bool:
@@ -196,7 +202,8 @@ class AirflowApi:
         if task.try_number == 0:
             return []
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{task.try_number}"
-        content = self.call("GET", path, params={"full_content": True})["content"]
+        params = {"full_content": True, "map_index": task.map_index}
+        content = self.call("GET", path, params=params)["content"]
         entries = [entry for entry in content if isinstance(entry, dict)]
         lines = [LogLine.model_validate(entry) for entry in entries if entry.get("timestamp")]
         return [line for line in lines if not line.event.startswith("::")]

@@ -16,6 +16,17 @@ from ml_tasks.records import STAGES
 _PATIENCE = 30  # answers in a row that may fail
 _RUNNING = frozenset({"running", "restarting", "deferred"})
 
+# The tasks of the DAG, in order: the stage preprocess is three of them.
+TASKS = tuple(
+    task
+    for stage in STAGES
+    for task in (
+        ("preprocess.plan", "preprocess.clean", "preprocess.assemble")
+        if stage == "preprocess"
+        else (stage,)
+    )
+)
+
 
 @dataclass
 class Follower:
@@ -55,20 +66,20 @@ class Follower:
 
     def _tell(self, task: TaskInstance) -> None:
         now = (task.state, task.try_number)
-        changed = now != self._states.get(task.task_id, (None, 0))
+        changed = now != self._states.get(task.name, (None, 0))
         if changed and task.state in _RUNNING:
             again = f" (try {task.try_number})" if task.try_number > 1 else ""
-            self.say(f"{task.task_id}: started{again}")
+            self.say(f"{task.name}: started{again}")
             self._epochs_shown = 0 if task.task_id == "train" else self._epochs_shown
         if task.task_id == "train" and (task.state in _RUNNING or changed):
             self._tell_epochs(task)
         if changed and task.state == "up_for_retry":
-            self.say(f"{task.task_id}: failed, will be tried again: {self._last(task)}")
+            self.say(f"{task.name}: failed, will be tried again: {self._last(task)}")
         elif changed and task.ended:
             note = self._last(task)
             took = f" in {in_words(task.duration)}" if task.duration and task.try_number else ""
-            self.say(f"{task.task_id}: {task.state}{took}{': ' + note if note else ''}")
-        self._states[task.task_id] = now
+            self.say(f"{task.name}: {task.state}{took}{': ' + note if note else ''}")
+        self._states[task.name] = now
 
     def _tell_epochs(self, task: TaskInstance) -> None:
         lines = epochs(self.api.log(self.dag_id, self.run_id, task))
@@ -82,8 +93,8 @@ class Follower:
 
 def in_order(tasks: list[TaskInstance]) -> list[TaskInstance]:
     """The tasks as the DAG runs them; ones not known here come last."""
-    places = {name: place for place, name in enumerate(STAGES)}
-    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(STAGES)), task.task_id))
+    places = {name: place for place, name in enumerate(TASKS)}
+    return sorted(tasks, key=lambda task: (places.get(task.task_id, len(TASKS)), task.map_index))
 
 
 def epochs(lines: list[LogLine]) -> list[str]:

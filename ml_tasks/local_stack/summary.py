@@ -43,6 +43,8 @@ def print_summary(
 def log_file(home: Path, dag_id: str, run_id: str, task: TaskInstance) -> Path:
     """Where Airflow keeps the whole log of a task's latest try."""
     folder = home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task.task_id}"
+    if task.map_index >= 0:
+        folder /= f"map_index={task.map_index}"
     return folder / f"attempt={task.try_number}.log"
 
 
@@ -53,16 +55,16 @@ def _print_tasks(api: AirflowApi, dag_id: str, run: DagRun, tasks: list[TaskInst
         note = ""
         if task.state in ("skipped", "failed"):
             note = outcome(api.log(dag_id, run.dag_run_id, task), task)
-        say(f"  {task.task_id:<14} {task.state or 'not run':<16} {took:>12}  {note}".rstrip())
+        say(f"  {task.name:<20} {task.state or 'not run':<16} {took:>12}  {note}".rstrip())
     if run.start_date is not None and run.end_date is not None:
         total = in_words((run.end_date - run.start_date).total_seconds())
-        say(f"  {'all':<14} {run.state:<16} {total:>12}")
+        say(f"  {'all':<20} {run.state:<16} {total:>12}")
 
 
 def _print_failure(
     api: AirflowApi, dag_id: str, run: DagRun, task: TaskInstance, home: Path
 ) -> None:
-    heading(f"{task.task_id} failed; the end of its log")
+    heading(f"{task.name} failed; the end of its log")
     text = "\n".join(str(line) for line in api.log(dag_id, run.dag_run_id, task))
     for line in text.splitlines()[-_LAST_LINES:]:
         say(f"  {line}")
@@ -92,6 +94,8 @@ def _print_addresses(paths: RunPaths, addresses: Addresses) -> None:
         "Airflow": airflow,
         "Data report": _if_there(paths.stage("validate_data") / "report.html"),
         "Data Docs": _if_there(paths.stage("validate_data") / "data_docs" / "index.html"),
+        "Cleaning": _if_there(paths.stage("preprocess") / "report.html"),
+        "Leakage": _if_there(paths.stage("preprocess") / "leakage.html"),
         "Model report": _if_there(paths.stage("evaluate") / "report.html"),
         "Run's files": _if_there(paths.root),
         "TensorBoard": addresses.tensorboard,

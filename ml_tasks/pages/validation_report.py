@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
+from ml_tasks.dataset.expectations import Expectation
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.pages.layout import render
-from ml_tasks.records import Record, ValidationRecord
-
-
-class Expectation(Record):
-    """One expectation and how the data met it."""
-
-    title: str
-    met: bool
-    observed: str
-    failing: tuple[str, ...] = ()
-    failing_count: int = 0
-
+from ml_tasks.records import ValidationRecord
 
 _TEMPLATE = """{% block content %}
 <h1>Data validation</h1>
@@ -28,18 +19,27 @@ _TEMPLATE = """{% block content %}
 <h2>Expectations</h2>
 <table><tr><th></th><th>Expectation</th><th>Found</th></tr>
 {% for result in results %}
-<tr><td class="{{ 'good' if result.met else 'bad' }}">{{ 'met' if result.met else 'NOT met' }}</td>
+<tr><td class="{{ 'good' if result.met else 'bad' if result.required else 'warn' }}">
+{{- 'met' if result.met else 'NOT met' if result.required else 'warning' }}</td>
 <td>{{ result.title }}</td><td>{{ result.observed }}
 {% if not result.met and result.failing %}<ul>{% for path in result.failing %}<li>{{ path }}</li>
 {% endfor %}</ul>{% if result.failing_count > result.failing|length %}and
 {{ result.failing_count - result.failing|length }} more, in the Data Docs{% endif %}{% endif %}
 </td></tr>
 {% endfor %}</table>
-<p><a href="data_docs/index.html">Great Expectations Data Docs</a> list every failing file.</p>
+<p>What is not met fails the run. A warning does not: cleaning copes with it, but a person should
+look. The limits stand in config.yaml under <code>data</code> and <code>validation</code>.
+The <a href="data_docs/index.html">Great Expectations Data Docs</a> list every failing file.</p>
 <h2>Classes</h2>
 <table><tr><th>Class</th><th>Meaning</th><th class="number">Images</th></tr>
 {% for name, count in record.classes.items() %}<tr><td>{{ name }}</td>
 <td>{{ meaning.get(name, '') }}</td><td class="number">{{ count }}</td></tr>{% endfor %}</table>
+<h2>What the images are like</h2>
+<table><tr><th></th><th class="number">lowest</th><th class="number">middle</th>
+<th class="number">highest</th></tr>
+{% for figure in figures %}<tr><td>{{ figure.name }}</td>
+{% for value in (figure.low, figure.middle, figure.high) %}
+<td class="number">{{ '%.4g' % value }}</td>{% endfor %}</tr>{% endfor %}</table>
 <h2>Set aside ({{ aside|length }})</h2>
 {% if aside %}<table><tr><th>File</th><th>Reason</th></tr>
 {% for row in aside %}<tr><td>{{ row.path }}</td><td>{{ row.reason }}</td></tr>{% endfor %}</table>
@@ -64,5 +64,32 @@ def validation_report(
             "results": results,
             "aside": [row for row in rows if not row.usable],
             "meaning": meaning,
+            "figures": _figures([row for row in rows if row.usable]),
         },
     )
+
+
+_SHOWN = {
+    "width": "width, pixels",
+    "height": "height, pixels",
+    "bit_depth": "bits of a pixel",
+    "brightness": "brightness, mean grey level of 255",
+    "contrast": "contrast, standard deviation of the grey levels",
+    "breast_share": "share of the film that is breast",
+    "label_blobs": "labels and markers beside the breast",
+    "saturation": "share of the breast at the end of the grey scale",
+    "sharpness": "sharpness",
+}
+
+
+def _figures(rows: Sequence[ManifestRow]) -> list[dict[str, object]]:
+    """Lowest, middle and highest of each measure of the usable images."""
+    figures: list[dict[str, object]] = []
+    for field, name in _SHOWN.items():
+        values = [value for row in rows if (value := getattr(row, field)) is not None]
+        if values:
+            middle = statistics.median(values)
+            figures.append(
+                {"name": name, "low": min(values), "middle": middle, "high": max(values)}
+            )
+    return figures

@@ -44,7 +44,7 @@ def finish(airflow: LocalAirflow, run_id: str) -> EndedRun:
     while not (run := airflow.api.run(DAG_ID, run_id)).ended:
         assert time.monotonic() < deadline, f"{run_id} is still {run.state}"
         time.sleep(1)
-    tasks = {task.task_id: task for task in airflow.api.tasks(DAG_ID, run_id)}
+    tasks = {task.name: task for task in airflow.api.tasks(DAG_ID, run_id)}
     logs = {name: airflow.api.log(DAG_ID, run_id, task) for name, task in tasks.items()}
     return EndedRun(run, tasks, logs, RunPaths(airflow.config.paths.runs, run_id))
 

@@ -11,7 +11,8 @@ import pytest
 
 from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.local_stack.demo import DAG_ID
-from ml_tasks.records import STAGES, Decision, ReleaseRecord, ValidationRecord
+from ml_tasks.local_stack.follow import TASKS
+from ml_tasks.records import Decision, ReleaseRecord, ValidationRecord
 from tests.airflow.runs import EndedRun
 from tests.conftest import EVERY_MINUTE, LocalAirflow
 
@@ -30,7 +31,7 @@ def test_a_model_that_fails_the_gate_is_a_green_run_with_reasons(refused_run: En
     assert refused_run.run.state == "success"
     shipped = ("build_image", "smoke_test", "push_model")
     assert refused_run.states == {
-        stage: "skipped" if stage in shipped else "success" for stage in STAGES
+        stage: "skipped" if stage in shipped else "success" for stage in TASKS
     }
     decision = refused_run.paths.load(Decision)
     assert not decision.passed
@@ -41,7 +42,7 @@ def test_a_model_that_fails_the_gate_is_a_green_run_with_reasons(refused_run: En
 def test_an_open_gate_takes_the_real_films_to_a_pushed_image(
     permitted_run: EndedRun, airflow: LocalAirflow, engine: Any
 ) -> None:
-    assert permitted_run.states == dict.fromkeys(STAGES, "success")
+    assert permitted_run.states == dict.fromkeys(TASKS, "success")
     record = permitted_run.paths.load(ReleaseRecord)
     repository = f"{airflow.config.release.registry}/{airflow.config.release.image}"
     assert engine.images.get_registry_data(f"{repository}:production").id == record.digest
@@ -59,7 +60,7 @@ def test_production_stayed_where_it_was_while_the_gate_said_no(
 def test_data_that_fail_validation_fail_the_run_after_the_report(invalid_run: EndedRun) -> None:
     assert invalid_run.run.state == "failed"
     assert invalid_run.states == {
-        stage: "failed" if stage == "validate_data" else "upstream_failed" for stage in STAGES
+        stage: "failed" if stage == "validate_data" else "upstream_failed" for stage in TASKS
     }
     folder = invalid_run.paths.stage("validate_data")
     assert "twin.png" in (folder / "report.html").read_text()

@@ -13,9 +13,10 @@ import pytest
 from ml_tasks.dataset.manifest import read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.local_stack.engine import Engine
+from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.service import start_service, stop_service
-from ml_tasks.records import STAGES, Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
+from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
 from tests.airflow.runs import EndedRun
 from tests.conftest import LocalAirflow
 
@@ -30,7 +31,7 @@ def service(sample_run: EndedRun, engine_place: Engine, stack_state: Path) -> It
 
 def test_every_stage_succeeds(sample_run: EndedRun) -> None:
     assert sample_run.run.state == "success", sample_run.states
-    assert sample_run.states == dict.fromkeys(STAGES, "success")
+    assert sample_run.states == dict.fromkeys(TASKS, "success")
 
 
 def test_each_stage_leaves_what_the_readme_says(sample_run: EndedRun) -> None:
@@ -65,7 +66,7 @@ def test_the_log_of_train_has_one_readable_line_for_each_epoch(sample_run: Ended
         assert word in lines[0]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", TASKS)
 def test_logs_hold_no_noise(sample_run: EndedRun, stage: str) -> None:
     """TensorFlow's start-up lines, progress bars and warnings hide what a person looks for."""
     text = sample_run.text(stage)

@@ -13,8 +13,8 @@ from typing import Any
 import annotated_types
 import pytest
 
-from ml_tasks.config import Config, GatePolicy, TrainingConfig
-from ml_tasks.records import STAGES
+from ml_tasks.config import CleaningConfig, Config, GatePolicy, TrainingConfig
+from ml_tasks.local_stack.follow import TASKS
 
 FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"
 
@@ -69,16 +69,16 @@ def dag() -> dict[str, Any]:
 
 def test_the_stages_follow_one_another_in_a_line(dag: dict[str, Any]) -> None:
     assert dag["dag_id"] == "mammography_retraining"
-    assert tuple(dag["order"]) == STAGES
-    assert dag["edges"] == sorted([a, b] for a, b in itertools.pairwise(STAGES))
+    assert tuple(dag["order"]) == TASKS
+    assert dag["edges"] == sorted([a, b] for a, b in itertools.pairwise(TASKS))
 
 
 def test_only_gpu_workers_train_and_only_the_builder_needs_docker(dag: dict[str, Any]) -> None:
     """Another queue would train on a small worker, or hand the Docker socket to all of them."""
     wanted = {"train": "gpu", "evaluate": "gpu"}
     wanted |= dict.fromkeys(("build_image", "smoke_test", "push_model"), "build")
-    assert dag["queues"] == {stage: wanted.get(stage, "default") for stage in STAGES}
-    assert {stage for stage in STAGES if dag["pools"][stage] == "gpu"} == {"train", "evaluate"}
+    assert dag["queues"] == {stage: wanted.get(stage, "default") for stage in TASKS}
+    assert {stage for stage in TASKS if dag["pools"][stage] == "gpu"} == {"train", "evaluate"}
     assert dag["pools"]["push_model"] == "production"
 
 
@@ -98,7 +98,7 @@ def test_every_task_has_a_time_limit_retries_and_a_sentence(dag: dict[str, Any])
 
 
 def test_the_page_shows_what_the_flow_does(dag: dict[str, Any]) -> None:
-    for word in (*STAGES, "asset", "config.yaml", "green", "clear"):
+    for word in (*TASKS, "asset", "config.yaml", "green", "clear"):
         assert word in dag["doc"]
 
 
@@ -116,7 +116,7 @@ def test_each_field_of_the_form_stands_for_a_setting(
 
 def test_each_field_of_the_form_is_explained_and_empty_by_default(dag: dict[str, Any]) -> None:
     """A default retyped in the DAG would silently overrule config.yaml."""
-    names = {"data_dir", "weights", "epochs", "batch_size", "min_accuracy", "push"}
+    names = {"data_dir", "shards", "weights", "epochs", "batch_size", "min_accuracy", "push"}
     assert set(dag["params"]) == names
     for param in dag["params"].values():
         assert param["value"] is None
@@ -131,6 +131,7 @@ def test_the_bounds_of_the_form_are_those_of_the_configuration(dag: dict[str, An
         return low, next(m.le for m in found if isinstance(m, annotated_types.Le))
 
     for field, (section, name) in {
+        "shards": (CleaningConfig, "shards"),
         "epochs": (TrainingConfig, "epochs"),
         "batch_size": (TrainingConfig, "batch_size"),
         "min_accuracy": (GatePolicy, "min_accuracy"),

@@ -93,7 +93,7 @@ def test_what_would_fail_again_is_not_retried(stage_task: ModuleType) -> None:
 def test_what_may_pass_by_itself_is_retried(
     stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, error: type[MammoError]
 ) -> None:
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise error("away for a while")
 
     monkeypatch.setattr(sequences, "run_stage", fails)
@@ -105,7 +105,7 @@ def test_what_may_pass_by_itself_is_retried(
 def test_a_registry_that_refuses_is_not_asked_again(
     stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise PushRefused("no basic auth; log the engine in")
 
     monkeypatch.setattr(sequences, "run_stage", fails)

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_tasks.config import DataConfig
 from ml_tasks.dataset.importers.labelled_folder import import_images
-from ml_tasks.dataset.scan import scan
 from ml_tasks.errors import DataError, StorageError
-from ml_tasks.imaging.spec import ImageSpec
-from tests.builders import encoded, film, write_csv
+from tests.builders import encoded, film, scanned, write_csv
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def test_metadata_carries_every_column_along(source: Path) -> None:
 
 def test_what_was_imported_is_what_validation_reads(source: Path) -> None:
     imported(source)
-    rows, warnings = scan(source / "raw", DataConfig(), ImageSpec())
+    rows, warnings = scanned(source / "raw")
     assert {row.patient for row in rows if row.usable} == {"P0", "P1", "P2", "P3"}
     assert warnings == ()
 

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_tasks.config import DataConfig
 from ml_tasks.dataset.phantoms import HEIGHT, WIDTH, phantom, write_sample
-from ml_tasks.dataset.scan import scan
 from ml_tasks.errors import StorageError
-from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.storage import sha256_file
-from tests.builders import cleaned_film
+from tests.builders import cleaned_film, scanned
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -38,7 +35,7 @@ def test_more_patients_leave_the_first_ones_as_they_were(tmp_path: Path) -> None
 
 def test_the_sample_is_a_good_raw_folder(tmp_path: Path) -> None:
     write_sample(tmp_path / "raw", patients=4)
-    rows, warnings = scan(tmp_path / "raw", DataConfig(), ImageSpec())
+    rows, warnings = scanned(tmp_path / "raw")
     assert all(row.usable for row in rows) and warnings == ()
     assert len({row.patient for row in rows}) == 4
     assert len({row.pixel_sha256 for row in rows}) == 8

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import pytest
 from jinja2 import UndefinedError
 
+from ml_tasks.dataset.expectations import Expectation
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.evaluation.metrics import SplitMetrics
 from ml_tasks.pages.evaluation_report import evaluation_report
 from ml_tasks.pages.layout import render
-from ml_tasks.pages.validation_report import Expectation, validation_report
+from ml_tasks.pages.validation_report import validation_report
 from ml_tasks.records import (
     EvaluationRecord,
     PreprocessRecord,
@@ -60,6 +61,7 @@ def validation_page(passed: bool = False) -> str:
         started_at="2026-01-02T03:04:05+00:00",
         raw=f"/data/{EVIL}",
         manifest_sha256="ab" * 32,
+        spec_sha256="cd" * 32,
         images=10,
         quarantined=1,
         classes={"Negative": 6, EVIL: 4},
@@ -92,6 +94,7 @@ def evaluation_page() -> str:
         manifest_sha256="ab" * 32,
         index_sha256="cd",
         spec_sha256="ef",
+        training_data_sha256="01",
         classes=("Negative", EVIL),
         positive=EVIL,
         counts={split: {"Negative": 6, EVIL: 4} for split in Split},

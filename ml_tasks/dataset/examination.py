@@ -1,0 +1,120 @@
+"""All that is ever computed from one raw file, in one pass over its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ml_tasks.dataset.fingerprint import SIDE, Fingerprint, fingerprint
+from ml_tasks.errors import ImageRejected
+from ml_tasks.imaging.breast import Pixels
+from ml_tasks.imaging.clean import CleanedImage, clean, padded_to_square
+from ml_tasks.imaging.decode import DecodedImage, decode
+from ml_tasks.imaging.encode import png_bytes
+from ml_tasks.imaging.geometry import Geometry
+from ml_tasks.imaging.header import NO_HEADER, ImageHeader
+from ml_tasks.imaging.measure import ImageMetrics, measure
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.records import Record
+
+FILM_SIDE = 192  # of the small picture of the whole film: enough to look at, small enough to keep
+
+
+class ImageFacts(Record):
+    """What one file is, or why it cannot be used; never a value of its header beyond the list."""
+
+    rejection: str = ""
+    code: str = ""  # of the rejection
+    format: str = ""
+    mode: str = ""
+    bit_depth: int | None = None
+    width: int | None = None
+    height: int | None = None
+    header: ImageHeader = NO_HEADER
+    patient: str = ""  # the pseudonym of a DICOM header's patient id; "" where there is none
+    pixel_sha256: str = ""
+    metrics: ImageMetrics | None = None
+    geometry: Geometry | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """PNG files of one cleaned film, and its fingerprint."""
+
+    finished: bytes  # (128,128), exactly 0 outside the breast
+    mask: bytes  # (128,128), 255 inside the breast
+    film: bytes  # (192,192), the whole film, padded
+    kept: bytes  # (192,192), 255 where the film was kept
+    fingerprint: bytes
+
+    @property
+    def levels(self) -> Fingerprint:
+        """The fingerprint (64,64) int8."""
+        return np.frombuffer(self.fingerprint, np.int8).reshape(SIDE, SIDE)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Facts of one file, and its pictures where it is usable."""
+
+    facts: ImageFacts
+    pictures: Pictures | None = None
+
+
+def examine(data: bytes, spec: ImageSpec, key: bytes | None = None) -> Examination:
+    """Decodes, measures and cleans one file; a refusal becomes the facts' `rejection`.
+
+    `key` makes the pseudonym of a DICOM file's patient id; without it there is none.
+    """
+    facts = ImageFacts()
+    try:
+        image = decode(data, spec)
+        facts = _facts_of(image, None)
+        cleaned = clean(image, spec)
+    except ImageRejected as rejected:
+        return Examination(
+            facts.model_copy(update={"rejection": str(rejected), "code": rejected.code})
+        )
+    facts = facts.model_copy(
+        update={"metrics": measure(image, cleaned, spec), "geometry": cleaned.geometry}
+    )
+    return Examination(facts, _pictures_of(image, cleaned))
+
+
+def _facts_of(image: DecodedImage, patient: str | None) -> ImageFacts:
+    return ImageFacts(
+        format=image.format,
+        mode=image.mode,
+        bit_depth=image.bit_depth,
+        width=image.width,
+        height=image.height,
+        header=image.header,
+        patient=patient or "",
+        pixel_sha256=_pixel_hash(image),
+    )
+
+
+def _pixel_hash(image: DecodedImage) -> str:
+    """Hash of the pixels that all further work is done on: the film reduced to working size."""
+    shape = (image.width, image.height, image.factor)
+    return hashlib.sha256(repr(shape).encode() + image.pixels.tobytes()).hexdigest()
+
+
+def _pictures_of(image: DecodedImage, cleaned: CleanedImage) -> Pictures:
+    return Pictures(
+        finished=png_bytes(cleaned.pixels),
+        mask=png_bytes(cleaned.mask * np.uint8(255)),
+        film=png_bytes(_small(image.pixels)),
+        kept=png_bytes(((_small(cleaned.kept * np.uint8(255)) > 0) * 255).astype(np.uint8)),
+        fingerprint=fingerprint(cleaned.pixels).tobytes(),
+    )
+
+
+def _small(pixels: Pixels) -> Pixels:
+    square = padded_to_square(pixels)
+    return np.asarray(
+        cv2.resize(square, (FILM_SIDE, FILM_SIDE), interpolation=cv2.INTER_AREA), np.uint8
+    )

@@ -1,0 +1,175 @@
+"""Many files examined at once by worker processes; what no worker survives is set aside."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from ml_tasks.dataset.cache import ExaminationCache
+from ml_tasks.dataset.examination import ImageFacts, examine
+from ml_tasks.dataset.seen_files import SeenFiles, stamp_of
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.progress import counted
+
+log = logging.getLogger(__name__)
+
+KEY_VARIABLE = "MAMMO_PSEUDONYM_KEY"
+_CRASHED = "reading it ended the process that read it; the file is damaged or made to do harm"
+_AT_ONCE = 16  # files handed to a worker together, so that handing over costs next to nothing
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One file as it was found: its size, the hash of its bytes, and its facts."""
+
+    bytes: int
+    sha256: str
+    facts: ImageFacts
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Everything that decides what an examination gives, and how many processes share it."""
+
+    spec: ImageSpec
+    cache: Path
+    key: bytes | None = None
+    workers: int = 0  # 0: one for each core
+
+    @classmethod
+    def of_this_place(cls, spec: ImageSpec, cache: Path, workers: int = 0) -> Examiner:
+        """With the pseudonym key that this machine's environment holds, if any."""
+        key = os.environ.get(KEY_VARIABLE, "")
+        return cls(spec, cache, key.encode() or None, workers)
+
+    @property
+    def processes(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def open_cache(self) -> ExaminationCache:
+        return ExaminationCache.open(self.cache, self.spec, self.key)
+
+
+def examine_files(raw: Path, files: Sequence[Path], examiner: Examiner) -> list[Examined]:
+    """Examines files below `raw`, in their order; kept examinations are used again.
+
+    Raises:
+        StorageError: no space left for the cache.
+    """
+    seen, kept = SeenFiles(examiner.cache, raw), examiner.open_cache()
+    found = [_known(file, seen, kept) for file in files]
+    missing = [place for place, known in enumerate(found) if known is None]
+    if len(missing) < len(files):
+        same = len(files) - len(missing)
+        log.info("%d of %d files are as they were when last read", same, len(files))
+    if missing:
+        stamps = {place: _stamp(files[place]) for place in missing}
+        fresh = _in_parallel([files[place] for place in missing], examiner)
+        for place, examined in zip(missing, counted(fresh, len(missing), "read", log), strict=True):
+            found[place] = examined
+            stamp = stamps[place]
+            if stamp and examined.sha256:
+                seen.note(str(files[place]), stamp, examined.sha256)
+    seen.save()
+    return [examined for examined in found if examined is not None]
+
+
+def _known(file: Path, seen: SeenFiles, kept: ExaminationCache) -> Examined | None:
+    stamp = _stamp(file)
+    sha256 = stamp and seen.content(str(file), stamp)
+    facts = sha256 and kept.facts(sha256)
+    return Examined(stamp[0], sha256, facts) if stamp and sha256 and facts else None
+
+
+def _stamp(file: Path) -> tuple[int, int, int, int] | None:
+    try:
+        return stamp_of(file)
+    except OSError:
+        return None
+
+
+def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]:
+    """Examines every file once; a file that ends its worker is named and the others go on."""
+    left = list(files)
+    while left:
+        done = 0
+        try:
+            with _pool(examiner, min(examiner.processes, len(left))) as pool:
+                for examined in pool.map(_examine_here, left, chunksize=_AT_ONCE):
+                    yield examined
+                    done += 1
+            return
+        except BrokenProcessPool:
+            suspects = left[done : done + examiner.processes * _AT_ONCE]
+            log.warning("a worker process died; %d files are read one by one", len(suspects))
+            yield from _one_by_one(suspects, examiner)
+            left = left[done + len(suspects) :]
+
+
+def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]:
+    left = list(files)
+    while left:
+        try:
+            with _pool(examiner, 1) as pool:
+                while left:
+                    yield pool.submit(_examine_here, left[0]).result()
+                    left.pop(0)
+        except BrokenProcessPool:
+            log.warning("%s: %s", left.pop(0), _CRASHED)
+            yield Examined(0, "", ImageFacts(rejection=_CRASHED, code="unreadable"))
+
+
+def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
+    # Forked from a small fresh process: this one may hold threads and much memory.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ml_tasks.dataset.examine_files"])
+    return ProcessPoolExecutor(workers, context, _start_worker, (examiner,))
+
+
+_here: tuple[Examiner, ExaminationCache] | None = None  # of a worker process
+
+
+def _start_worker(examiner: Examiner) -> None:
+    """One thread for OpenCV, since the processes already fill the cores; no life without parent."""
+    global _here
+    cv2.setNumThreads(1)
+    _here = examiner, examiner.open_cache()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _examine_here(file: Path) -> Examined:
+    assert _here is not None  # set by the pool
+    return examine_file(file, *_here)
+
+
+def examine_file(file: Path, examiner: Examiner, kept: ExaminationCache) -> Examined:
+    """Examines one file in this process, unless its content has been examined before."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        return Examined(0, "", ImageFacts(rejection=f"cannot be read: {error.strerror}"))
+    sha256 = hashlib.sha256(data).hexdigest()
+    facts = kept.facts(sha256)
+    if facts is None:
+        examination = examine(data, examiner.spec, examiner.key)
+        kept.put(sha256, examination)
+        facts = examination.facts
+    return Examined(len(data), sha256, facts)

@@ -1,0 +1,213 @@
+"""Examining many files: once each, in processes that may die, with the same result every time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_tasks.dataset.cache import ExaminationCache
+from ml_tasks.dataset.examination import examine
+from ml_tasks.dataset.examine_files import Examined, Examiner, examine_files
+from ml_tasks.imaging.clean import preprocess
+from ml_tasks.imaging.encode import read_png
+from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.storage import sha256_file
+from tests.builders import encoded, film
+
+SPEC = ImageSpec()
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Twelve films that were written long ago, so that their times can be trusted."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for number in range(12):
+        write_old(folder / f"{number:02}.png", encoded(film(number)))
+    return folder
+
+
+@pytest.fixture
+def examiner(tmp_path: Path) -> Examiner:
+    return Examiner(SPEC, tmp_path / "cache", workers=2)
+
+
+def write_old(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    time.sleep(0)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def files_of(raw: Path) -> list[Path]:
+    return sorted(raw.iterdir())
+
+
+def entries(examiner: Examiner) -> dict[Path, int]:
+    """The cache's examinations with the time of their writing."""
+    found = examiner.cache.glob("??/*")
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def test_each_file_is_examined_in_its_order(raw: Path, examiner: Examiner) -> None:
+    found = examine_files(raw, files_of(raw), examiner)
+    for file, examined in zip(files_of(raw), found, strict=True):
+        assert examined.sha256 == sha256_file(file)
+        assert examined.bytes == file.stat().st_size
+        assert examined.facts == examine(file.read_bytes(), SPEC).facts
+    assert len({examined.facts.pixel_sha256 for examined in found}) == 12
+
+
+def test_the_kept_pictures_are_those_of_the_service(
+    raw: Path, examiner: Examiner, tmp_path: Path
+) -> None:
+    """Training reads the kept ones; another picture there would be another model's input."""
+    (examined, *_) = examine_files(raw, files_of(raw), examiner)
+    kept = examiner.open_cache().get(examined.sha256)
+    assert kept is not None and kept.pictures is not None
+    (tmp_path / "kept.png").write_bytes(kept.pictures.finished)
+    data = files_of(raw)[0].read_bytes()
+    assert np.array_equal(read_png(tmp_path / "kept.png"), preprocess(data, SPEC))
+
+
+def test_an_unchanged_run_examines_nothing_and_one_changed_file_costs_one(
+    raw: Path, examiner: Examiner
+) -> None:
+    first = examine_files(raw, files_of(raw), examiner)
+    before = entries(examiner)
+    assert len(before) == 12
+    assert examine_files(raw, files_of(raw), examiner) == first
+    assert entries(examiner) == before
+    write_old(raw / "05.png", encoded(film(50)))
+    again = examine_files(raw, files_of(raw), examiner)
+    assert [a == b for a, b in zip(again, first, strict=True)].count(False) == 1
+    assert len(entries(examiner)) == 13
+    assert before.items() <= entries(examiner).items()
+
+
+def test_a_file_of_old_times_and_new_content_is_read_again(raw: Path, examiner: Examiner) -> None:
+    """A copy that keeps the old time of writing still has a new time of change."""
+    examine_files(raw, files_of(raw), examiner)
+    new = encoded(film(77))
+    size = (raw / "03.png").stat().st_size
+    write_old(raw / "03.png", new[:size].ljust(size, b"\0"))
+    found = examine_files(raw, files_of(raw), examiner)
+    assert found[3].sha256 == sha256_file(raw / "03.png")
+
+
+def test_a_fixed_file_is_used_again(raw: Path, examiner: Examiner) -> None:
+    good = (raw / "04.png").read_bytes()
+    write_old(raw / "04.png", good[:500])
+    assert examine_files(raw, files_of(raw), examiner)[4].facts.rejection
+    write_old(raw / "04.png", good)
+    assert not examine_files(raw, files_of(raw), examiner)[4].facts.rejection
+
+
+@pytest.mark.parametrize("damage", [b"", b"\n{}", None])
+def test_a_damaged_cache_entry_is_made_anew(
+    raw: Path, examiner: Examiner, damage: bytes | None
+) -> None:
+    first = examine_files(raw, files_of(raw), examiner)
+    for path in entries(examiner):
+        path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
+    assert examine_files(raw, files_of(raw), examiner) == first
+
+
+def test_another_spec_or_key_has_examinations_of_its_own(tmp_path: Path) -> None:
+    """Pictures of another size, or pseudonyms of another key, must never be mixed."""
+    opened = [
+        ExaminationCache.open(tmp_path, SPEC, None),
+        ExaminationCache.open(tmp_path, ImageSpec(side=64), None),
+        ExaminationCache.open(tmp_path, SPEC, b"key"),
+        ExaminationCache.open(tmp_path, SPEC, b"other"),
+    ]
+    assert len({cache.place("0" * 64) for cache in opened}) == 4
+
+
+def test_a_file_that_cannot_be_read_is_told(raw: Path, examiner: Examiner) -> None:
+    (raw / "13.png").symlink_to(raw / "nowhere")
+    found = examine_files(raw, files_of(raw), examiner)
+    assert found[12] == Examined(0, "", found[12].facts)
+    assert found[12].facts.rejection == "cannot be read: No such file or directory"
+
+
+def workers_of(pid: int) -> Iterator[int]:
+    """All processes below `pid`, from the kernel's list."""
+    below = {pid}
+    for entry in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            stat = Path(f"/proc/{entry}/stat").read_text()
+        except OSError:
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) in below:
+            below.add(entry)
+            yield entry
+
+
+def test_a_file_that_ends_its_process_is_set_aside_and_the_others_go_on(
+    raw: Path, examiner: Examiner
+) -> None:
+    """A crash of a decoder must cost one file, not the run. A pipe stands for such a file."""
+    deadly = raw / "06a.png"
+    os.mkfifo(deadly)
+    stop = threading.Event()
+
+    def kill_readers() -> None:
+        while not stop.wait(0.05):
+            for worker in workers_of(os.getpid()):
+                waiting = Path(f"/proc/{worker}/wchan")
+                if waiting.exists() and waiting.read_text() == "wait_for_partner":
+                    os.kill(worker, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_readers)
+    killer.start()
+    try:
+        found = examine_files(raw, files_of(raw), examiner)
+    finally:
+        stop.set()
+        killer.join()
+    assert len(found) == 13
+    (rejected,) = [place for place, one in enumerate(found) if one.facts.rejection]
+    assert files_of(raw)[rejected] == deadly
+    assert "ended the process that read it" in found[rejected].facts.rejection
+
+
+def test_workers_end_with_the_process_that_they_work_for(tmp_path: Path) -> None:
+    """Else each killed task would leave processes behind that hold memory for ever."""
+    os.mkfifo(tmp_path / "slow.png")
+    code = (
+        "from pathlib import Path\n"
+        "from ml_tasks.dataset.examine_files import Examiner, examine_files\n"
+        "from ml_tasks.imaging.spec import ImageSpec\n"
+        "if __name__ == '__main__':\n"
+        f"    here = Path({str(tmp_path)!r})\n"
+        "    examine_files(here, [here / 'slow.png'], Examiner(ImageSpec(), here / 'cache'))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    here = str(Path(__file__).resolve().parents[2])
+    parent = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": here})
+    deadline = time.monotonic() + 30
+    while len(found := list(workers_of(parent.pid))) < 3:  # tracker, fork server, worker
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    while any(_alive(pid) for pid in found):
+        assert time.monotonic() < deadline, "a worker outlived the process it worked for"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
