@@ -157,7 +157,11 @@ def _advised(limits: ValidationConfig) -> Iterator[GxExpectation]:
     for column, most, title in (
         ("inverted", limits.max_inverted_share, "are inverted (white background)"),
         ("framed", limits.max_framed_share, "have a scan frame"),
-        ("laterality_mismatch", limits.max_mismatch_share, "show the other side than they say"),
+        (
+            "laterality_mismatch",
+            limits.max_mismatch_share,
+            "show the breast at the other side than their laterality has it",
+        ),
         ("burned_in", 0.0, "say that text is burned into the pixels"),
         ("near_duplicate", 0.0, "are near-duplicates of another one"),
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from ml_tasks.dataset.examine_files import KEY_VARIABLE, Examined, Examiner, exa
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.dataset.patients import (
     Identities,
-    Laterality,
     header_identity,
     identities_of,
     unknown_patients,
@@ -22,9 +21,6 @@ from ml_tasks.errors import DataError
 from ml_tasks.imaging.decode import SUFFIXES
 
 log = logging.getLogger(__name__)
-
-# Shown as is customary, a left breast has its chest wall at the left edge of the picture.
-_CHEST_WALL = {Laterality.L: "left", Laterality.R: "right"}
 
 
 def scan(
@@ -48,6 +44,7 @@ def scan(
         for (row, _), examined in zip(readable, found, strict=True)
     }
     rows = set_aside_copies([measured.get(row.path, row) for row in rows])
+    rows = _hung_alike(rows)
     guessed = {row.path for row in rows if row.usable and not row.patient}
     rows, warnings = group_near_duplicates(rows, examiner.open_cache())
     if guessed:
@@ -132,7 +129,6 @@ def _measured(
             "patient": said.patient or "",
             "view": said.view.value if said.view else "",
             "laterality": laterality.value if laterality else "",
-            "laterality_mismatch": laterality and _CHEST_WALL[laterality] != facts.metrics.side,
         }
     )
 
@@ -162,3 +158,22 @@ def _figures(examined: Examined) -> dict[str, Any]:
         "implant": header.implant,
         "burned_in_annotation": header.burned_in_annotation,
     }
+
+
+def _hung_alike(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    """Marks films whose breast stands at the other side than most films of their laterality.
+
+    Not by a fixed rule: data sets differ in how they hang their films (DICOM's left breast has its
+    chest wall at the left, mini-MIAS's at the right), but each hangs them all alike.
+    """
+    known = [row for row in rows if row.usable and row.laterality and row.chest_wall]
+    customary = sum((row.laterality == "L") == (row.chest_wall == "left") for row in known)
+    as_usual = 2 * customary >= len(known)
+
+    def marked(row: ManifestRow) -> ManifestRow:
+        if not (row.usable and row.laterality and row.chest_wall):
+            return row
+        fits = (row.laterality == "L") == (row.chest_wall == "left")
+        return row.model_copy(update={"laterality_mismatch": fits != as_usual})
+
+    return [marked(row) for row in rows]

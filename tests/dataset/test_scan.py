@@ -12,7 +12,7 @@ from ml_tasks.config import DataConfig
 from ml_tasks.dataset.manifest import ManifestRow, read_rows, write_rows
 from ml_tasks.dataset.scan import class_folders
 from ml_tasks.errors import DataError
-from tests.builders import breast_shape, encoded, film, write_raw
+from tests.builders import breast_shape, encoded, film, write_csv, write_raw
 from tests.builders import scanned as films_of
 from tests.imaging.test_decode import png_header
 
@@ -41,6 +41,29 @@ def test_a_row_holds_the_figures_of_its_file(raw: Path) -> None:
     assert row.breast_share == pytest.approx(breast_shape().mean(), abs=0.1)
     assert row.chest_wall == "left"
     assert (row.inverted, row.framed, row.label_blobs) == (False, False, 0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_film_that_hangs_otherwise_than_the_rest_is_marked(raw: Path, mirrored: bool) -> None:
+    """Mirrored or mislabelled; a whole set that hangs the other way is only another custom."""
+    rows = []
+    for number in range(8):
+        label = "Positive" if number % 2 else "Negative"
+        turned = (number >= 4) != mirrored
+        pixels = film(number)[:, ::-1] if turned else film(number)
+        (raw / label / f"P{number:03}.png").write_bytes(encoded(np.ascontiguousarray(pixels)))
+        side = "LEFT" if number < 4 else "r"
+        rows.append(
+            {
+                "file": f"{label}/P{number:03}.png",
+                "patient_id": str(number),
+                "laterality": "R" if number == 1 else side,
+            }
+        )
+    write_csv(raw / "metadata.csv", rows)
+    found = scanned(raw)
+    assert [path for path, row in found.items() if row.laterality_mismatch] == ["Positive/P001.png"]
+    assert found["Positive/P005.png"].laterality == "R"
 
 
 @pytest.mark.parametrize(
