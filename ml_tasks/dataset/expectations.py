@@ -160,7 +160,7 @@ def _advised(limits: ValidationConfig) -> Iterator[GxExpectation]:
         (
             "laterality_mismatch",
             limits.max_mismatch_share,
-            "show the breast at the other side than their laterality has it",
+            "show the breast at the side of the other laterality",
         ),
         ("burned_in", 0.0, "say that text is burned into the pixels"),
         ("near_duplicate", 0.0, "are near-duplicates of another one"),
