@@ -31,6 +31,10 @@ class StageOrderError(MammoError):
     """A stage was started before the one it builds on, or after that one was run anew."""
 
 
+class WorkersLost(MammoError):
+    """The processes that share the work cannot be started."""
+
+
 class TrainingError(MammoError):
     """The network could not be built or trained."""
 

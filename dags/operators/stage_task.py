@@ -19,13 +19,14 @@ from ml_tasks.errors import (
     PushRefused,
     StageSkipped,
     StorageError,
+    WorkersLost,
 )
 from ml_tasks.records import STAGES
 
 log = logging.getLogger(__name__)
 
 # Errors that may pass by themselves.
-PASSING = (EngineUnavailable, PushError, StorageError)
+PASSING = (EngineUnavailable, PushError, StorageError, WorkersLost)
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 # The form's fields and the settings of config.yaml that they stand for.

@@ -6,18 +6,22 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 
 from ml_tasks.dataset.cache import ExaminationCache
 from ml_tasks.dataset.examination import ImageFacts, examine
 from ml_tasks.dataset.seen_files import SeenFiles, stamp_of
+from ml_tasks.errors import WorkersLost
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.progress import counted
 
@@ -65,6 +69,7 @@ def examine_files(raw: Path, files: Sequence[Path], examiner: Examiner) -> list[
 
     Raises:
         StorageError: no space left for the cache.
+        WorkersLost: no process can be started.
     """
     seen, kept = SeenFiles(examiner.cache, raw), examiner.open_cache()
     found = [_known(file, seen, kept) for file in files]
@@ -105,7 +110,9 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
         done = 0
         try:
             with _pool(examiner, min(examiner.processes, len(left))) as pool:
-                for examined in pool.map(_examine_here, left, chunksize=_AT_ONCE):
+                with _hidden_main():
+                    found = pool.map(_examine_here, left, chunksize=_AT_ONCE)
+                for examined in found:
                     yield examined
                     done += 1
             return
@@ -122,7 +129,9 @@ def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]
         try:
             with _pool(examiner, 1) as pool:
                 while left:
-                    yield pool.submit(_examine_here, left[0]).result()
+                    with _hidden_main():
+                        found = pool.submit(_examine_here, left[0])
+                    yield found.result()
                     left.pop(0)
         except BrokenProcessPool:
             log.warning("%s: %s", left.pop(0), _CRASHED)
@@ -130,10 +139,37 @@ def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]
 
 
 def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
+    """Workers that have been seen to start.
+
+    Raises:
+        WorkersLost: they end at once; no file is to blame.
+    """
     # Forked from a small fresh process: this one may hold threads and much memory.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ml_tasks.dataset.examine_files"])
-    return ProcessPoolExecutor(workers, context, _start_worker, (examiner,))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (examiner,))
+    try:
+        with _hidden_main():
+            started = pool.submit(os.getpid)
+        started.result()
+    except BrokenProcessPool as error:
+        pool.shutdown()
+        raise WorkersLost(
+            f"the processes that read the films end as soon as they start ({error}); see the lines "
+            "above, and whether this machine has memory left"
+        ) from error
+    return pool
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keeps new processes from importing the program that runs here, such as a whole Airflow."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 _here: tuple[Examiner, ExaminationCache] | None = None  # of a worker process

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from ml_tasks.dataset.cache import ExaminationCache
 from ml_tasks.dataset.examination import examine
 from ml_tasks.dataset.examine_files import Examined, Examiner, examine_files
+from ml_tasks.errors import WorkersLost
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.encode import read_png
 from ml_tasks.imaging.spec import ImageSpec
@@ -204,6 +206,43 @@ def test_workers_end_with_the_process_that_they_work_for(tmp_path: Path) -> None
     while any(_alive(pid) for pid in found):
         assert time.monotonic() < deadline, "a worker outlived the process it worked for"
         time.sleep(0.1)
+
+
+def test_the_program_that_runs_is_not_run_again_by_its_workers(raw: Path, tmp_path: Path) -> None:
+    """Airflow's own start script fails when it is imported inside of a task."""
+    script = tmp_path / "no_guard.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from ml_tasks.dataset.examine_files import Examiner, examine_files\n"
+        "from ml_tasks.imaging.spec import ImageSpec\n"
+        "print('started')\n"
+        f"raw = Path({str(raw)!r})\n"
+        "found = examine_files(raw, sorted(raw.iterdir()), Examiner(ImageSpec(), raw / 'cache'))\n"
+        "assert not any(examined.facts.rejection for examined in found)\n"
+    )
+    here = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": here},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
+
+
+class DeadOnArrival(Examiner):
+    """Ends each process that it is handed to."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
+def test_workers_that_cannot_start_blame_no_file(raw: Path, tmp_path: Path) -> None:
+    """A machine without memory must not set all films aside."""
+    with pytest.raises(WorkersLost, match="end as soon as they start .* memory left"):
+        examine_files(raw, files_of(raw), DeadOnArrival(SPEC, tmp_path / "cache"))
 
 
 def _alive(pid: int) -> bool:
