@@ -165,7 +165,8 @@ def _advised(limits: ValidationConfig) -> Iterator[GxExpectation]:
         ("burned_in", 0.0, "say that text is burned into the pixels"),
         ("near_duplicate", 0.0, "are near-duplicates of another one"),
     ):
-        yield _seldom(column, most, f"at most {most:.0%} of the images {title}")
+        share = f"at most {most:.0%}" if most else "none"
+        yield _seldom(column, most, f"{share} of the images {title}")
 
 
 def _between(
@@ -254,7 +255,7 @@ def _expectation(entry: dict[str, Any]) -> Expectation:
     values = sorted({str(value) for value in result.get("partial_unexpected_list") or ()})
     unexpected, total = result.get("unexpected_count", 0), result.get("element_count", 0)
     observed = f"{unexpected} of {total} files fail" if unexpected else f"holds for all {total}"
-    if values:
+    if values and values != ["yes"]:
         observed += f" (e.g. {', '.join(values[:3])})"
     raised = entry.get("exception_info") or {}
     if raised.get("raised_exception"):

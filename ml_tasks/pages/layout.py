@@ -22,6 +22,7 @@ p.lead { font-size: 1.1rem; } .quiet { color: var(--quiet); }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere; }
+th:first-child, td:first-child { min-width: 6.5rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; } figure img { max-width: 100%; }
 code { background: #f2f4f7; padding: 0 .25rem; }
