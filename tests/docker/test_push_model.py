@@ -17,6 +17,7 @@ from ml_tasks.gate import gate
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
+from ml_tasks.release.production import production_version
 from ml_tasks.release.registry import digest_of
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
@@ -58,7 +59,9 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
     assert sorted(path.name for path in record_folder(tested).iterdir()) == [
         "push.json",
         "smoke.json",
+        "training_data.npz",
     ]
+    assert production_version(tested.config.paths.releases) == first.version
 
 
 def test_the_next_release_moves_production_and_keeps_the_old_version(
