@@ -13,6 +13,7 @@ from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.breast import Pixels
 from ml_tasks.imaging.clean import CleanedImage, clean, padded_to_square
 from ml_tasks.imaging.decode import DecodedImage, decode
+from ml_tasks.imaging.dicom import patient_pseudonym
 from ml_tasks.imaging.encode import png_bytes
 from ml_tasks.imaging.geometry import Geometry
 from ml_tasks.imaging.header import NO_HEADER, ImageHeader
@@ -72,7 +73,7 @@ def examine(data: bytes, spec: ImageSpec, key: bytes | None = None) -> Examinati
     facts = ImageFacts()
     try:
         image = decode(data, spec)
-        facts = _facts_of(image, None)
+        facts = _facts_of(image, patient_pseudonym(data, key) if key else None)
         cleaned = clean(image, spec)
     except ImageRejected as rejected:
         return Examination(

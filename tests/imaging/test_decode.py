@@ -21,6 +21,7 @@ from ml_tasks.imaging.decode import decode
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import encoded, film
 from tests.counts import cases
+from tests.imaging.dicom_files import dicom_bytes
 
 SPEC = ImageSpec()
 PICTURE = film(3, lesion=True)
@@ -72,6 +73,27 @@ def test_lossless_formats_give_the_very_pixels(kind: str, options: dict[str, Any
     assert (image.format, image.mode, image.bit_depth) == (kind, "L", 8)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "DICOM"])
+def test_a_reduced_film_is_cleaned_like_a_whole_one(kind: str) -> None:
+    """Parity with the full-resolution path: at most 1.5 grey levels on average."""
+    random = np.random.default_rng(5)
+    rows, columns = np.mgrid[:2200, :1800]
+    inside = ((rows - 1100) / 950) ** 2 + (columns / 1200) ** 2 < 1
+    texture = np.asarray(
+        Image.fromarray(random.normal(0, 25, (55, 45)).astype(np.float32)).resize((1800, 2200), 3)
+    )
+    grain = random.normal(0, 4, inside.shape)
+    grey = np.clip(np.where(inside, 120 + texture, 6) + grain, 0, 255)
+    if kind == "JPEG":
+        data = encoded(grey.astype(np.uint8), "JPEG", quality=95)
+    else:
+        values = (grey * 16).astype(np.uint16)
+        data = encoded(values) if kind == "PNG" else dicom_bytes(values)
+    whole = preprocess(data, ImageSpec(decode_side=100_000))
+    assert decode(data, SPEC).factor == 4
+    assert np.abs(preprocess(data, SPEC).astype(int) - whole).mean() <= 1.5
+
+
 def test_jpeg_gives_nearly_the_same_pixels() -> None:
     found = decode(encoded(PICTURE, "JPEG", quality=95), SPEC).pixels
     assert np.abs(found.astype(int) - PICTURE).mean() < 3
@@ -105,7 +127,7 @@ def test_other_pixel_types_become_grey(mode: str) -> None:
     ("data", "code", "says"),
     [
         (b"", "empty", r"the file is empty \(0 bytes\)"),
-        (b"file,label\nmdb001.png,Positive\n", "not_an_image", "PNG, JPEG, TIFF and PGM"),
+        (b"file,label\nmdb001.png,Positive\n", "not_an_image", "PNG, JPEG, TIFF, PGM and DICOM"),
         (encoded(PICTURE, "BMP"), "not_an_image", "not a readable image"),
         (encoded(PICTURE, "GIF"), "not_an_image", "not a readable image"),
         (encoded(PICTURE)[:-4000], "unreadable", "damaged or cut off"),

@@ -1,0 +1,176 @@
+"""Reading DICOM mammograms: of a header only what describes the picture is ever read.
+
+By pydicom (MIT). No text that a header holds leaves this module: what is free text there is reduced
+to known words, the patient id to a keyed pseudonym, and errors never quote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pydicom
+
+from ml_tasks.errors import ImageRejected
+from ml_tasks.imaging.header import ImageHeader
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # it would quote header values
+
+_DESCRIBES = [
+    "ViewPosition",
+    "ImageLaterality",
+    "Laterality",
+    "Manufacturer",
+    "BodyPartExamined",
+    "BreastImplantPresent",
+    "BurnedInAnnotation",
+]
+_PIXELS = [
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+    "PixelData",
+]
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_UNSUPPORTED = "the DICOM file {}; save it as one grey picture"
+_MANUFACTURERS = (
+    "agfa",
+    "carestream",
+    "fischer",
+    "fuji",
+    "ge",
+    "giotto",
+    "hologic",
+    "ims",
+    "kodak",
+    "konica",
+    "lorad",
+    "metaltronica",
+    "philips",
+    "planmed",
+    "sectra",
+    "siemens",
+)
+_VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCC", "XCCL", "XCCM", "AT")
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes are a DICOM file (PS3.10): a preamble of 128 bytes and "DICM"."""
+    return data[128:132] == b"DICM"
+
+
+def read_dataset(data: bytes) -> pydicom.Dataset:
+    """The allow-listed elements of a DICOM file.
+
+    Raises:
+        ImageRejected: `unreadable`, or `unsupported` for what is no single grey picture.
+    """
+    if _DEFLATED in data[:2048]:  # it would be inflated in memory, whatever its size
+        raise ImageRejected("unsupported", _UNSUPPORTED.format("is deflated as a whole"))
+    dataset = _read(data, _DESCRIBES + _PIXELS)
+    with typed_rejections():
+        _check_kind(dataset)
+    return dataset
+
+
+def _check_kind(dataset: pydicom.Dataset) -> None:
+    if "PixelData" not in dataset:
+        raise ImageRejected("unsupported", _UNSUPPORTED.format("holds no picture"))
+    if dataset.get("NumberOfFrames") not in (None, "", 0, 1):
+        raise ImageRejected("unsupported", _UNSUPPORTED.format("holds several pictures"))
+    if dataset.get("SamplesPerPixel", 1) != 1 or dataset.get("PhotometricInterpretation") not in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    ):
+        raise ImageRejected("unsupported", _UNSUPPORTED.format("is in colour"))
+
+
+def size_of(dataset: pydicom.Dataset) -> tuple[int, int]:
+    """Width and height as the header states them.
+
+    Raises:
+        ImageRejected: `unreadable`.
+    """
+    with typed_rejections():
+        return int(dataset.Columns), int(dataset.Rows)
+
+
+def header_of(dataset: pydicom.Dataset) -> ImageHeader:
+    """The facts of an allow-listed dataset, each in known words: free text may be a name."""
+    view = word_of(dataset, "ViewPosition")
+    side = (word_of(dataset, "ImageLaterality") or word_of(dataset, "Laterality"))[:1]
+    maker = word_of(dataset, "Manufacturer").lower()
+    known = next((name for name in _MANUFACTURERS if re.search(rf"\b{name}", maker)), "other")
+    body = word_of(dataset, "BodyPartExamined")
+    return ImageHeader(
+        view=view if view in _VIEWS else "",
+        laterality=side if side in ("L", "R") else "",
+        manufacturer=known if maker else "",
+        body_part="" if not body else "BREAST" if body == "BREAST" else "OTHER",
+        implant={"YES": True, "NO": False}.get(word_of(dataset, "BreastImplantPresent")),
+        burned_in_annotation={"YES": True, "NO": False}.get(word_of(dataset, "BurnedInAnnotation")),
+    )
+
+
+def patient_pseudonym(data: bytes, key: bytes) -> str | None:
+    """A keyed pseudonym (HMAC-SHA-256) of a DICOM file's patient id; None where there is none."""
+    if not is_dicom(data) or _DEFLATED in data[:2048]:
+        return None
+    try:
+        patient = word_of(_read(data, ["PatientID"]), "PatientID")
+    except ImageRejected:
+        return None
+    return (
+        f"p-{hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:32]}" if patient else None
+    )
+
+
+@contextmanager
+def typed_rejections() -> Iterator[None]:
+    """Turns whatever a decoder raises into a rejection with a text of our own.
+
+    Raises:
+        ImageRejected: `unreadable`, or `too_large` where memory ran out.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageRejected:
+        raise
+    except MemoryError:
+        raise ImageRejected("too_large", "the image needs more memory than there is") from None
+    except Exception:  # noqa: BLE001 - decoders raise nearly anything, and quote the header
+        raise ImageRejected("unreadable", "the DICOM file is damaged or cut off") from None
+
+
+def _read(data: bytes, tags: list[str]) -> pydicom.Dataset:
+    with typed_rejections():
+        return pydicom.dcmread(io.BytesIO(data), specific_tags=list(tags))
+
+
+def word_of(dataset: pydicom.Dataset, name: str) -> str:
+    """An element as one word in capitals; empty where it is missing."""
+    with typed_rejections():  # its bytes may not fit its type
+        return str(dataset.get(name) or "").strip().upper()

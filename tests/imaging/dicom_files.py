@@ -1,0 +1,116 @@
+"""Makers of DICOM files: every transfer syntax that is read, and headers full of strings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR, keyword_dict
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
+
+MAMMOGRAM = "1.2.840.10008.5.1.4.1.1.1.2"
+EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
+RLE, JPEG = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
+ENCODERS: dict[str, Callable[..., Any]] = {
+    "1.2.840.10008.1.2.4.57": imagecodecs.ljpeg_encode,
+    "1.2.840.10008.1.2.4.70": imagecodecs.ljpeg_encode,
+    "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_encode,
+    "1.2.840.10008.1.2.4.90": lambda values: imagecodecs.jpeg2k_encode(
+        values, codecformat="j2k", reversible=True, level=0
+    ),
+}
+LOSSLESS = (EXPLICIT, IMPLICIT, BIG, RLE, *ENCODERS)
+
+
+def dicom_bytes(values: NDArray[Any], syntax: str = EXPLICIT, **elements: Any) -> bytes:
+    """Integers (H,W) as a DICOM file; `elements` are set by keyword, None takes one away."""
+    dataset = described(values)
+    for keyword, value in elements.items():
+        if value is None:
+            del dataset[keyword]
+        else:
+            setattr(dataset, keyword, value)
+    return saved(dataset, values, syntax)
+
+
+def described(values: NDArray[Any]) -> Dataset:
+    """A dataset that describes the values (H,W), without them."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = MAMMOGRAM, "1.2.3.4"
+    dataset.Rows, dataset.Columns = values.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = 8 * values.dtype.itemsize
+    dataset.BitsStored = dataset.BitsAllocated if values.dtype.itemsize == 1 else 12
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(values.dtype.kind == "i")
+    return dataset
+
+
+def saved(dataset: Dataset, values: NDArray[Any], syntax: str) -> bytes:
+    """The dataset with its picture as the bytes of a file."""
+    dataset.file_meta = dataset.__dict__.get("file_meta") or FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = MAMMOGRAM
+    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    plain = np.ascontiguousarray(values)
+    if syntax == BIG:
+        plain = plain.astype(plain.dtype.newbyteorder(">"))
+    if syntax in (EXPLICIT, IMPLICIT, BIG):
+        dataset.PixelData = plain.tobytes()
+    elif syntax == RLE:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.PixelData = plain.tobytes()
+        dataset.compress(RLE, generate_instance_uid=False)
+    else:
+        encode = ENCODERS.get(syntax, imagecodecs.jpeg8_encode)
+        dataset.PixelData = encapsulate([bytes(encode(plain))])
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+    if "PixelData" in dataset and syntax in (EXPLICIT, IMPLICIT, BIG):
+        dataset["PixelData"].VR = "OB" if values.dtype.itemsize == 1 else "OW"
+    file = io.BytesIO()
+    pydicom.dcmwrite(
+        file,
+        dataset,
+        implicit_vr=syntax == IMPLICIT,
+        little_endian=syntax != BIG,
+        enforce_file_format=True,
+    )
+    return file.getvalue()
+
+
+_TEXT = ("LO", "SH", "PN", "ST", "LT", "UT", "AE", "CS", "UC")
+_NEEDED = ("PhotometricInterpretation",)
+
+
+def planted_dicom(values: NDArray[Any], patient: str = "") -> tuple[bytes, list[str]]:
+    """A file with a string of its own in every text element there is, and those strings."""
+    dataset = described(values)
+    planted: list[str] = []
+    for keyword in sorted(keyword_dict):
+        kind = dictionary_VR(keyword)
+        if kind not in _TEXT or keyword in _NEEDED or keyword_dict[keyword] >> 16 <= 2:
+            continue
+        text = f"PLANT{len(planted):05}"
+        setattr(dataset, keyword, text)
+        planted.append(text)
+    if patient:
+        dataset.PatientID = patient
+        planted.append(patient)
+    inner = Dataset()
+    inner.PatientName, inner.PatientComments = "PLANTINSEQ1", "PLANTINSEQ2"
+    dataset.OtherPatientIDsSequence = Sequence([inner])
+    block = dataset.private_block(0x0011, "PLANTPRIVATE", create=True)
+    block.add_new(0x01, "LO", "PLANTINPRIVATE")
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.SourceApplicationEntityTitle = "PLANTMETA"
+    extra = ["PLANTINSEQ1", "PLANTINSEQ2", "PLANTPRIVATE", "PLANTINPRIVATE", "PLANTMETA"]
+    return saved(dataset, values, EXPLICIT), planted + extra
