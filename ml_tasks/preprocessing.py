@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ml_tasks.config import Config
-from ml_tasks.dataset.assembly import place_lesions, write_pictures
+from ml_tasks.dataset.assembly import look_at, write_pictures
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.film_store import FilmStore
 from ml_tasks.dataset.leakage import LeakageCertificate, certify, refuse_leaks
@@ -33,6 +33,7 @@ from ml_tasks.dataset.training_data import (
 )
 from ml_tasks.errors import DataError, StageOrderError
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.pages.cleaning_report import cleaning_report
 from ml_tasks.pages.leakage_certificate import leakage_page
 from ml_tasks.records import PlanRecord, PreprocessRecord, ShardRecord, Split, ValidationRecord
 from ml_tasks.release.production import production_version, training_data_of
@@ -46,7 +47,7 @@ LEDGER = "ledger.jsonl"
 
 def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
     """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png,
-    index.csv, image_spec.json, lesions.csv and leakage.html.
+    index.csv, image_spec.json, lesions.csv, report.html with contact sheets, and leakage.html.
 
     Raises:
         DataError: a file changed since validation, a picture is in two splits, another split key
@@ -145,7 +146,7 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
     store = FilmStore([folder / "films.zip" for folder in shards])
     with closing(store) as films, run.writing(PreprocessRecord.stage) as work:
         write_pictures(work, index, films)
-        warnings = place_lesions(work, index, read_cleaned(shards), Path(validation.raw))
+        findings = look_at(work, index, films, read_cleaned(shards), Path(validation.raw), config)
         write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
         for name in ("leakage.json", "leakage.html", "training_data.npz"):
             shutil.copyfile(run.stage(PlanRecord.stage) / name, work / name)
@@ -166,8 +167,9 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
             class_weights=class_weights(index, config.split),
             quarantined=validation.quarantined,
             certificate=plan.certificate,
-            warnings=warnings,
+            warnings=findings.warnings,
         )
+        write_bytes(work / "report.html", cleaning_report(record, findings).encode())
         run.seal(work, record)
     for warning in record.warnings:
         log.warning(warning)

@@ -114,7 +114,7 @@ def test_the_guides_clean_command_cleans_for_real(tmp_path: Path, config_file: P
     index = read_rows(tmp_path / "cleaned films" / "index.csv", IndexRow)
     assert len(index) == 40
     assert all((tmp_path / "cleaned films" / row.file).is_file() for row in index)
-    assert "cleaned 40 of 40" in done.stderr
+    assert "shard 1 of 1: 40 films cleaned" in done.stderr
     assert "data valid: 40 images" in done.stderr
     assert "\b" not in done.stderr and "\r" not in done.stderr
 

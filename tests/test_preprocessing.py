@@ -53,7 +53,7 @@ def index_of(run: RunPaths) -> list[IndexRow]:
 
 def pictures(run: RunPaths) -> set[str]:
     folder = run.stage("preprocess")
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*/*.png")}
 
 
 def test_each_file_becomes_a_picture_in_its_split_and_class(run: RunPaths, config: Config) -> None:
