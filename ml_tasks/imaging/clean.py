@@ -50,8 +50,8 @@ def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
     bare = without_frame(upright, spec)
     region = breast_region(bare, spec)
     kept = region.mask
-    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
-    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    left, top, width, height = (int(value) for value in cv2.boundingRect(kept))
+    window = (slice(top, top + height), slice(left, left + width))
     mirrored = chest_wall(kept[window]) == "right"
     mask = (finished(kept[window] * 255, mirrored, spec.side) > 127).astype(np.uint8)
     pixels = finished(bare[window] * kept[window], mirrored, spec.side) * mask
@@ -61,17 +61,17 @@ def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
         kept=kept,
         geometry=Geometry(
             factor=image.factor,
-            left=int(columns[0]),
-            top=int(rows[0]),
-            width=int(columns[-1] - columns[0] + 1),
-            height=int(rows[-1] - rows[0] + 1),
+            left=left,
+            top=top,
+            width=width,
+            height=height,
             mirrored=mirrored,
             side=spec.side,
         ),
         inverted=upright is not image.pixels,
         framed=not np.array_equal(upright, bare),
         side="right" if mirrored else "left",
-        kept_share=float(kept.mean()),
+        kept_share=np.count_nonzero(kept) / kept.size,
         parts=region.parts,
     )
 

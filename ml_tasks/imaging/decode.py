@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ml_tasks.errors import ImageRejected
-from ml_tasks.imaging.dicom import header_of, is_dicom, read_dataset, size_of
+from ml_tasks.imaging.dicom import header_of, is_dicom, read_dicom, size_of
 from ml_tasks.imaging.dicom_pixels import shown_values, stored_values
 from ml_tasks.imaging.header import NO_HEADER, ImageHeader
 from ml_tasks.imaging.spec import ImageSpec
@@ -121,11 +121,12 @@ def _grey_png(data: bytes, spec: ImageSpec) -> DecodedImage:
 
 
 def _dicom(data: bytes, spec: ImageSpec) -> DecodedImage:
-    dataset = read_dataset(data)
+    file = read_dicom(data)
+    dataset = file.dataset
     width, height = size_of(dataset)
     _check_size(width, height, spec)
     factor = reduction((width, height), spec)
-    values = _reduced(stored_values(dataset), factor)
+    values = _reduced(stored_values(file), factor)
     shown = shown_values(values, dataset)
     if shown is None:
         low = int(values.min())

@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pydicom
 
@@ -50,9 +51,9 @@ _PIXELS = [
     "VOILUTFunction",
     "WindowCenter",
     "WindowWidth",
-    "PixelData",
 ]
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+_PIXEL_TAG = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # (7FE0,0010), in either byte order
 _UNSUPPORTED = "the DICOM file {}; save it as one grey picture"
 _MANUFACTURERS = (
     "agfa",
@@ -75,28 +76,37 @@ _MANUFACTURERS = (
 _VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCC", "XCCL", "XCCM", "AT")
 
 
+@dataclass(frozen=True)
+class DicomFile:
+    """A file's allow-listed elements, and where in its bytes the element of the pixels begins."""
+
+    dataset: pydicom.Dataset
+    data: bytes
+    pixels_at: int
+
+
 def is_dicom(data: bytes) -> bool:
     """Whether the bytes are a DICOM file (PS3.10): a preamble of 128 bytes and "DICM"."""
     return data[128:132] == b"DICM"
 
 
-def read_dataset(data: bytes) -> pydicom.Dataset:
-    """The allow-listed elements of a DICOM file.
+def read_dicom(data: bytes) -> DicomFile:
+    """The allow-listed elements of a DICOM file; its pixels stay where they are, uncopied.
 
     Raises:
         ImageRejected: `unreadable`, or `unsupported` for what is no single grey picture.
     """
     if _DEFLATED in data[:2048]:  # it would be inflated in memory, whatever its size
         raise ImageRejected("unsupported", _UNSUPPORTED.format("is deflated as a whole"))
-    dataset = _read(data, _DESCRIBES + _PIXELS)
+    dataset, end = _read(data, _DESCRIBES + _PIXELS)
+    if data[end : end + 4] not in _PIXEL_TAG:
+        raise ImageRejected("unsupported", _UNSUPPORTED.format("holds no picture"))
     with typed_rejections():
         _check_kind(dataset)
-    return dataset
+    return DicomFile(dataset, data, end)
 
 
 def _check_kind(dataset: pydicom.Dataset) -> None:
-    if "PixelData" not in dataset:
-        raise ImageRejected("unsupported", _UNSUPPORTED.format("holds no picture"))
     if dataset.get("NumberOfFrames") not in (None, "", 0, 1):
         raise ImageRejected("unsupported", _UNSUPPORTED.format("holds several pictures"))
     if dataset.get("SamplesPerPixel", 1) != 1 or dataset.get("PhotometricInterpretation") not in (
@@ -138,7 +148,7 @@ def patient_pseudonym(data: bytes, key: bytes) -> str | None:
     if not is_dicom(data) or _DEFLATED in data[:2048]:
         return None
     try:
-        patient = word_of(_read(data, ["PatientID"]), "PatientID")
+        patient = word_of(_read(data, ["PatientID"])[0], "PatientID")
     except ImageRejected:
         return None
     return (
@@ -165,9 +175,11 @@ def typed_rejections() -> Iterator[None]:
         raise ImageRejected("unreadable", "the DICOM file is damaged or cut off") from None
 
 
-def _read(data: bytes, tags: list[str]) -> pydicom.Dataset:
+def _read(data: bytes, tags: list[str]) -> tuple[pydicom.Dataset, int]:
+    """Elements before the pixels, and the offset at which reading stopped."""
+    file = io.BytesIO(data)
     with typed_rejections():
-        return pydicom.dcmread(io.BytesIO(data), specific_tags=list(tags))
+        return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags), file.tell()
 
 
 def word_of(dataset: pydicom.Dataset, name: str) -> str:

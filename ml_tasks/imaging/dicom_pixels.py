@@ -8,6 +8,7 @@ linear values are the same, and it is a hundred times less work.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -19,12 +20,14 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_modality_lut
 
 from ml_tasks.errors import ImageRejected
-from ml_tasks.imaging.dicom import typed_rejections, word_of
+from ml_tasks.imaging.dicom import DicomFile, typed_rejections, word_of
 
 Values = NDArray[Any]
 
+_IMPLICIT = "1.2.840.10008.1.2"
+_IMPLICIT_HEAD, _EXPLICIT_HEAD = 8, 12  # bytes of the pixel element before its value
 _PLAIN: dict[str, Literal["<", ">"]] = {
-    "1.2.840.10008.1.2": "<",
+    _IMPLICIT: "<",
     "1.2.840.10008.1.2.1": "<",
     "1.2.840.10008.1.2.2": ">",
 }
@@ -40,14 +43,14 @@ _COMPRESSED: dict[str, Callable[[bytes], Any]] = {
 }
 
 
-def stored_values(dataset: pydicom.Dataset) -> Values:
+def stored_values(file: DicomFile) -> Values:
     """The stored values (H,W) of the picture, integers of 8 or 16 bits, padding made background.
 
     Raises:
         ImageRejected: `unreadable`, or `unsupported` for an unknown transfer syntax.
     """
     with typed_rejections():
-        return _without_padding(_own_bits(_decoded(dataset), dataset), dataset)
+        return _without_padding(_own_bits(_decoded(file), file.dataset), file.dataset)
 
 
 def shown_values(values: Values, dataset: pydicom.Dataset) -> NDArray[np.float32] | None:
@@ -63,22 +66,22 @@ def shown_values(values: Values, dataset: pydicom.Dataset) -> NDArray[np.float32
     return np.clip(shown, 0, 1).astype(np.float32)
 
 
-def _decoded(dataset: pydicom.Dataset) -> Values:
+def _decoded(file: DicomFile) -> Values:
+    dataset = file.dataset
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     shape = (int(dataset.Rows), int(dataset.Columns))
-    kind = np.dtype(np.uint8 if dataset.BitsAllocated == 8 else np.uint16)
     if dataset.BitsAllocated not in (8, 16):
         raise ImageRejected("unsupported", "the DICOM file has neither 8 nor 16 bits a pixel")
+    kind = np.dtype(np.uint8 if dataset.BitsAllocated == 8 else np.uint16)
     if syntax in _PLAIN:
-        count = shape[0] * shape[1]
-        order = kind.newbyteorder(_PLAIN[syntax])
-        values: Values = np.frombuffer(dataset.PixelData, order, count).reshape(shape)
-        return values if order.isnative else values.astype(kind)
+        return _plain(file, kind.newbyteorder(_PLAIN[syntax]), shape, explicit=syntax != _IMPLICIT)
     if syntax != _RLE and syntax not in _COMPRESSED:
         raise ImageRejected(
             "unsupported", "the DICOM file's transfer syntax is not read; save it uncompressed"
         )
-    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    encapsulated = io.BytesIO(file.data)
+    encapsulated.seek(file.pixels_at + _EXPLICIT_HEAD)
+    frame = get_frame(encapsulated, 0, number_of_frames=1)
     if syntax == _RLE:
         plain = imagecodecs.dicomrle_decode(frame, kind)
         return np.frombuffer(plain, kind, shape[0] * shape[1]).reshape(shape)
@@ -86,6 +89,21 @@ def _decoded(dataset: pydicom.Dataset) -> Values:
     if values.shape != shape or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise ValueError("not the picture that the header describes")
     return values
+
+
+def _plain(file: DicomFile, kind: np.dtype[Any], shape: tuple[int, int], explicit: bool) -> Values:
+    """Uncompressed values in place: a film has tens of megabytes, and copying costs as much as all.
+
+    The element (PS3.5 7.1): tag, in the explicit forms its type and two spare bytes, length, value.
+    """
+    start = file.pixels_at + (_EXPLICIT_HEAD if explicit else _IMPLICIT_HEAD)
+    order: Literal["little", "big"] = "big" if kind.byteorder == ">" else "little"
+    length = int.from_bytes(file.data[start - 4 : start], order)
+    count = shape[0] * shape[1]
+    if length < count * kind.itemsize:
+        raise ValueError("fewer pixels than the header describes")
+    values: Values = np.frombuffer(file.data, kind, count, start).reshape(shape)
+    return values if kind.isnative else values.astype(kind.newbyteorder("="))
 
 
 def _own_bits(values: Values, dataset: pydicom.Dataset) -> Values:

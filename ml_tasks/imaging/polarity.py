@@ -24,12 +24,12 @@ def background_is_white(pixels: Pixels, spec: ImageSpec) -> bool:
     mini-MIAS neither alone is right for all films; their sum is, either way round.
     """
     film = _middle(shrunk(pixels, spec.polarity_side), spec)
-    white = float((film >= 255 - spec.polarity_end).mean())
-    black = float((film <= spec.polarity_end).mean())
+    white = np.count_nonzero(film >= 255 - spec.polarity_end) / film.size
+    black = np.count_nonzero(film <= spec.polarity_end) / film.size
     bright = np.asarray(cv2.threshold(film, 0, 1, cv2.THRESH_OTSU)[1], np.uint8)
     dark = np.asarray(1 - bright, np.uint8)
     form = _solidity(dark) - _solidity(bright)
-    return white - black + spec.polarity_form * form > 0
+    return bool(white - black + spec.polarity_form * form > 0)
 
 
 def _middle(pixels: Pixels, spec: ImageSpec) -> Pixels:

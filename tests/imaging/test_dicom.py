@@ -16,7 +16,7 @@ from ml_tasks.dataset.examination import examine
 from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.decode import decode
-from ml_tasks.imaging.dicom import patient_pseudonym, read_dataset
+from ml_tasks.imaging.dicom import patient_pseudonym, read_dicom
 from ml_tasks.imaging.dicom_pixels import stored_values
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import film
@@ -34,7 +34,7 @@ def deep(bits: int = 12) -> NDArray[np.uint16]:
 @pytest.mark.parametrize("syntax", LOSSLESS)
 def test_every_lossless_syntax_gives_the_very_values(syntax: str) -> None:
     values = deep()
-    found = stored_values(read_dataset(dicom_bytes(values, syntax)))
+    found = stored_values(read_dicom(dicom_bytes(values, syntax)))
     assert np.array_equal(found, values)
 
 
@@ -114,11 +114,11 @@ def test_monochrome1_is_turned() -> None:
 
 def test_signed_pixels_and_bits_that_are_not_the_pixels_own() -> None:
     signed = deep().astype(np.int16) - 2048
-    assert np.array_equal(stored_values(read_dataset(dicom_bytes(signed))), signed)
+    assert np.array_equal(stored_values(read_dicom(dicom_bytes(signed))), signed)
     overlaid = (deep() | np.uint16(0x8000)).astype(np.uint16)
-    assert np.array_equal(stored_values(read_dataset(dicom_bytes(overlaid))), deep())
+    assert np.array_equal(stored_values(read_dicom(dicom_bytes(overlaid))), deep())
     high = (deep() << 4).astype(np.uint16)
-    found = stored_values(read_dataset(dicom_bytes(high, HighBit=15)))
+    found = stored_values(read_dicom(dicom_bytes(high, HighBit=15)))
     assert np.array_equal(found, deep())
 
 
