@@ -1,5 +1,5 @@
 # The front door: each line calls the real tool.
-.PHONY: demo stop setup test test-full lint lock
+.PHONY: demo stop setup test test-full lint bench lock
 
 demo: setup       ## the whole pipeline on this machine, from data to an answering image
 	@.venv/bin/mammo demo $(if $(DATA),--data "$(DATA)")
@@ -22,6 +22,9 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: setup      ## ours and others' speed and memory, in turn; writes docs/benchmarks.md
+	.venv/bin/python -m benchmarks --write
 
 lock:             ## compiles requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	requirements/lock.sh $(UPGRADE)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "MAMMO_PSEUDONYM_KEY"
 _CRASHED = "reading it ended the process that read it; the file is damaged or made to do harm"
-_AT_ONCE = 16  # files handed to a worker together, so that handing over costs next to nothing
+_AT_ONCE = 16  # files at most handed to a worker together; handing over then costs nearly nothing
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
         try:
             with _pool(examiner, min(examiner.processes, len(left))) as pool:
                 with _hidden_main():
-                    found = pool.map(_examine_here, left, chunksize=_AT_ONCE)
+                    found = pool.map(
+                        _examine_here, left, chunksize=_files_at_once(len(left), examiner)
+                    )
                 for examined in found:
                     yield examined
                     done += 1
@@ -121,6 +123,11 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
             log.warning("a worker process died; %d files are read one by one", len(suspects))
             yield from _one_by_one(suspects, examiner)
             left = left[done + len(suspects) :]
+
+
+def _files_at_once(files: int, examiner: Examiner) -> int:
+    """How many files a worker gets together: so few that all workers are busy to the end."""
+    return max(1, min(_AT_ONCE, files // (4 * examiner.processes)))
 
 
 def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]:

@@ -127,12 +127,13 @@ def _dicom(data: bytes, spec: ImageSpec) -> DecodedImage:
     _check_size(width, height, spec)
     factor = reduction((width, height), spec)
     values = _reduced(stored_values(file), factor)
-    shown = shown_values(values, dataset)
+    low, high = int(values.min()), int(values.max())
+    # Each level is looked up once: there are far fewer than pixels.
+    shown = shown_values(np.arange(low, high + 1).astype(values.dtype), dataset)
     if shown is None:
-        low = int(values.min())
         pixels = _to_8_bit((values.astype(np.int64) - min(low, 0)).astype(np.uint16))
     else:
-        pixels = np.rint(shown * 255).astype(np.uint8)
+        pixels = np.rint(shown * 255).astype(np.uint8)[values.astype(np.intp) - low]
     kind = str(dataset.PhotometricInterpretation)
     return DecodedImage(
         pixels=255 - pixels if kind == "MONOCHROME1" else pixels,

@@ -54,7 +54,7 @@ def stored_values(file: DicomFile) -> Values:
 
 
 def shown_values(values: Values, dataset: pydicom.Dataset) -> NDArray[np.float32] | None:
-    """Reduced stored values (H,W) as they are to be shown, 0 to 1; None: no window, no VOI LUT.
+    """Stored values (any shape) as they are to be shown, 0 to 1; None: no window, no VOI LUT.
 
     Raises:
         ImageRejected: `unreadable`.

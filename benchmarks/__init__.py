@@ -1,0 +1,1 @@
+"""Speed and memory: ours and peers in turn, in one run, as ratios (`python -m benchmarks`)."""
