@@ -13,7 +13,7 @@ import docker.errors
 import pytest
 
 from ml_tasks.config import load_config, save_config
-from ml_tasks.dataset.importers.labelled_folder import import_images
+from ml_tasks.dataset.importers.data_sets import import_data_set
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.airflow.runs import EndedRun, finish, run_to_end
@@ -33,7 +33,7 @@ def sample_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def films(mini_mias: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """mini-MIAS imported as the README says; removed with pytest's temporary folders."""
     folder = tmp_path_factory.mktemp("data") / "films"
-    import_images(mini_mias / "images", mini_mias / "labels.csv", folder)
+    import_data_set("mini-mias", mini_mias, folder)
     return folder
 
 
@@ -85,11 +85,11 @@ def refused_run(airflow: LocalAirflow, sample_run: EndedRun, films: Path) -> End
 
 @pytest.fixture(scope="session")
 def permitted_run(airflow: LocalAirflow, refused_run: EndedRun, films: Path) -> EndedRun:
-    """The same films after someone has opened the gate in config.yaml and on the form."""
+    """The same films, cleaned in two tasks, after someone has opened the gate in both places."""
     path = airflow.settings.config
     before = path.read_text()
     save_config(load_config(path, {"gate.min_auc": 0, "gate.min_sensitivity": 0}), path)
     try:
-        return run_to_end(airflow, {"data_dir": str(films), "min_accuracy": 0})
+        return run_to_end(airflow, {"data_dir": str(films), "min_accuracy": 0, "shards": 2})
     finally:
         path.write_text(before)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from ml_tasks.dataset.leakage import LeakageCertificate
 from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.follow import TASKS
-from ml_tasks.records import Decision, ReleaseRecord, ValidationRecord
+from ml_tasks.records import Decision, PlanRecord, ReleaseRecord, ValidationRecord
 from tests.airflow.runs import EndedRun
 from tests.conftest import EVERY_MINUTE, LocalAirflow
 
@@ -42,12 +43,29 @@ def test_a_model_that_fails_the_gate_is_a_green_run_with_reasons(refused_run: En
 def test_an_open_gate_takes_the_real_films_to_a_pushed_image(
     permitted_run: EndedRun, airflow: LocalAirflow, engine: Any
 ) -> None:
-    assert permitted_run.states == dict.fromkeys(TASKS, "success")
+    assert permitted_run.states == dict.fromkeys((*TASKS, "preprocess.clean[1]"), "success")
     record = permitted_run.paths.load(ReleaseRecord)
     repository = f"{airflow.config.release.registry}/{airflow.config.release.image}"
     assert engine.images.get_registry_data(f"{repository}:production").id == record.digest
     # Only the release is new; the base is there from the run before.
     assert record.bytes_skipped > record.bytes_pushed
+
+
+def test_the_films_were_cleaned_in_two_tasks_and_their_set_is_reported(
+    permitted_run: EndedRun, sample_run: EndedRun
+) -> None:
+    plan = permitted_run.paths.load(PlanRecord)
+    assert (plan.shards, plan.films) == (2, 322)
+    shards = [permitted_run.text(f"preprocess.clean{name}") for name in ("", "[1]")]
+    assert all("161" in text for text in shards)
+    folder = permitted_run.paths.stage("preprocess")
+    report = (folder / "report.html").read_text()
+    assert "8 of 119 annotated lesions" in report
+    assert "A high figure for what was removed" in report
+    certificate = LeakageCertificate.model_validate_json((folder / "leakage.json").read_bytes())
+    assert certificate.clean
+    assert certificate.against_production == sample_run.paths.load(ReleaseRecord).version
+    assert certificate.production_images > 0
 
 
 def test_production_stayed_where_it_was_while_the_gate_said_no(
