@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
-import logging
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
 
+import docker
 import numpy as np
 import pytest
 
-from ml_tasks.config import Config, DataConfig, ValidationConfig
+from ml_tasks.build_image import build_image
+from ml_tasks.config import (
+    Config,
+    DataConfig,
+    GatePolicy,
+    ReleaseConfig,
+    ValidationConfig,
+    save_config,
+)
 from ml_tasks.dataset.examine_files import KEY_VARIABLE
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, read_rows
 from ml_tasks.errors import DataError
+from ml_tasks.evaluate import evaluate
+from ml_tasks.gate import gate
 from ml_tasks.preprocessing import preprocess
+from ml_tasks.release.bundle import FILES, SUMS
 from ml_tasks.run_paths import RunPaths
+from ml_tasks.train import train
 from ml_tasks.validation import validate_data
-from tests.builders import film, toy_config
+from tests.builders import film, quick_training, toy_config, use_toy_network
 from tests.imaging.dicom_files import dicom_bytes, planted_dicom
+from tests.traces import Piece, files_below, members, recorded, traces
+
+KEY = "a secret of this unit"
+
+
+def small(root: Path) -> Config:
+    """Settings for a handful of patients; whatever the toy network learns passes the gate."""
+    return toy_config(
+        root,
+        data=DataConfig(min_patients_per_class=3),
+        validation=ValidationConfig(min_images_per_class=3),
+        training=quick_training(epochs=1),
+        gate=GatePolicy(min_accuracy=0, min_auc=0, min_sensitivity=0),
+        release=ReleaseConfig(image="mammography-planted"),
+    )
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return toy_config(
-        tmp_path,
-        data=DataConfig(min_patients_per_class=3),
-        validation=ValidationConfig(min_images_per_class=3),
-    )
+    return small(tmp_path)
 
 
 def write_films(config: Config, patients: int = 16) -> list[str]:
@@ -43,38 +71,111 @@ def write_films(config: Config, patients: int = 16) -> list[str]:
     return sorted(strings)
 
 
-def test_nothing_of_a_header_stands_in_what_a_run_writes(
-    config: Config,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "a secret of this unit")
-    caplog.set_level(logging.DEBUG)
-    strings = write_films(config)
-    run = RunPaths(config.paths.runs, "r")
-    records = validate_data(run, config), preprocess(run, config)
-    rows = read_rows(run.stage("preprocess") / "index.csv", IndexRow)
+@dataclass(frozen=True)
+class PlantedRun:
+    """A run on films full of strings, up to its gate; `said` holds all that it said."""
+
+    run: RunPaths
+    config: Config
+    strings: list[str]
+    said: Path
+
+    @property
+    def root(self) -> Path:
+        return self.config.paths.raw.parent
+
+    def traces(self) -> list[str]:
+        """Where a string of a header, or the key, stands in what the run wrote or said."""
+        return traces(self.strings, files_below(self.root, apart_from=self.config.paths.raw))
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedRun]:
+    config = small(tmp_path_factory.mktemp("planted"))
+    strings = [*write_films(config), KEY]
+    made = PlantedRun(
+        RunPaths(config.paths.runs, "r"), config, strings, config.paths.raw.parent / "said.txt"
+    )
+    save_config(config, made.run.config)
+    with pytest.MonkeyPatch.context() as patch, recorded(made.said):
+        patch.setenv(KEY_VARIABLE, KEY)
+        use_toy_network(patch)
+        for stage in (validate_data, preprocess, train, evaluate, gate):
+            print(repr(stage(made.run, config)))  # noqa: T201 - a scheduler keeps what is returned
+    yield made
+
+
+def test_the_patients_of_a_run_are_pseudonyms_each_in_one_split(planted: PlantedRun) -> None:
+    rows = read_rows(planted.run.stage("preprocess") / "index.csv", IndexRow)
     assert len(rows) == 32 and len({row.patient for row in rows}) == 16
     assert all(row.patient.startswith("p-") for row in rows)
     by_patient: dict[str, set[str]] = {}
     for row in rows:
         by_patient.setdefault(row.patient, set()).add(row.split)
     assert all(len(splits) == 1 for splits in by_patient.values())
-    manifest = read_rows(run.stage("validate_data") / "manifest.csv", ManifestRow)
+    manifest = read_rows(planted.run.stage("validate_data") / "manifest.csv", ManifestRow)
     assert {row.format for row in manifest if row.usable} == {"DICOM"}
-    printed = capfd.readouterr()
-    said = "".join((caplog.text, printed.out, printed.err, *map(repr, records))).encode()
-    root = config.paths.raw.parent
-    written = [
-        path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and not path.is_relative_to(config.paths.raw)
-    ]
-    assert len(written) > 100
-    everything = b"\0".join([said, *written])
-    for string in [*strings, "a secret of this unit"]:
-        assert string.encode() not in everything, string
+
+
+def test_nothing_of_a_header_stands_in_what_a_run_writes_or_says(planted: PlantedRun) -> None:
+    written = {path.name for path in planted.root.rglob("*") if path.is_file()}
+    assert {"model.h5", "model.onnx", "predictions.csv", "decision.json"} <= written
+    assert len(list(planted.run.root.rglob("report.html"))) == 3
+    assert "PASSED the gate" in planted.said.read_text()
+    assert planted.traces() == []
+
+
+class EngineWithoutDocker:
+    """Stands for an engine where only what it is given counts: it keeps the build's context."""
+
+    def __init__(self) -> None:
+        self.images = self
+        self.context = b""
+
+    def get(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(id="sha256:0", attrs={"Size": 1})
+
+    def build(self, fileobj: IO[bytes], **_: Any) -> tuple[SimpleNamespace, list[str]]:
+        self.context = fileobj.read()
+        return SimpleNamespace(id="sha256:1"), []
+
+
+def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_built_from(
+    planted: PlantedRun,
+) -> None:
+    engine: Any = EngineWithoutDocker()
+    with recorded(planted.said):
+        record = build_image(planted.run, planted.config, engine)
+    context = list(members("context", io.BytesIO(engine.context)))
+    names = {name.split("!")[1] for name, _ in context}
+    assert names == {"Dockerfile", *(f"release/{name}" for name in (*FILES, SUMS))}
+    assert {path.name for path in Path(record.bundle).iterdir()} == {*FILES, SUMS}
+    assert traces(planted.strings, context) == []
+    assert planted.traces() == []
+
+
+def noted(pieces: Iterable[Piece], seen: set[str]) -> Iterator[Piece]:
+    """The pieces as they come, with the innermost name of each put into `seen`."""
+    for name, data in pieces:
+        seen.add(name.rsplit("!", 1)[-1])
+        yield name, data
+
+
+def test_nothing_of_a_header_reaches_a_layer_of_the_image(
+    planted: PlantedRun, engine: docker.DockerClient, serving_base: str, tmp_path: Path
+) -> None:
+    with recorded(planted.said):
+        record = build_image(planted.run, planted.config, engine)
+    with (tmp_path / "image.tar").open("w+b") as stream:
+        try:
+            stream.writelines(engine.images.get(record.image_id).save())
+        finally:
+            engine.images.remove(record.image)
+        stream.seek(0)
+        seen: set[str] = set()
+        assert traces(planted.strings, noted(members("image", stream), seen)) == []
+    assert {"manifest.json", *(f"release/{name}" for name in (*FILES, SUMS))} <= seen
+    assert planted.traces() == []
 
 
 def test_without_a_key_the_remedy_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

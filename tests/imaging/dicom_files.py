@@ -89,15 +89,24 @@ def saved(dataset: Dataset, values: NDArray[Any], syntax: str) -> bytes:
 
 _TEXT = ("LO", "SH", "PN", "ST", "LT", "UT", "AE", "CS", "UC")
 _NEEDED = ("PhotometricInterpretation",)
+_DAY = "18710203"  # so long ago that no clock writes it
+_DATED = {"DA": _DAY, "DT": f"{_DAY}040506", "UI": f"1.9.{_DAY}.4"}
 
 
 def planted_dicom(values: NDArray[Any], patient: str = "") -> tuple[bytes, list[str]]:
-    """A file with a string of its own in every text element there is, and those strings."""
+    """A file with a string of its own in every text element there is, and those strings.
+
+    Dates and unique identifiers, which cannot hold such strings, all hold one day.
+    """
     dataset = described(values)
     planted: list[str] = []
     for keyword in sorted(keyword_dict):
         kind = dictionary_VR(keyword)
-        if kind not in _TEXT or keyword in _NEEDED or keyword_dict[keyword] >> 16 <= 2:
+        if keyword in _NEEDED or keyword_dict[keyword] >> 16 <= 2:
+            continue
+        if kind in _DATED:
+            setattr(dataset, keyword, _DATED[kind])
+        if kind not in _TEXT:
             continue
         text = f"PLANT{len(planted):05}"
         setattr(dataset, keyword, text)
@@ -112,5 +121,5 @@ def planted_dicom(values: NDArray[Any], patient: str = "") -> tuple[bytes, list[
     block.add_new(0x01, "LO", "PLANTINPRIVATE")
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.SourceApplicationEntityTitle = "PLANTMETA"
-    extra = ["PLANTINSEQ1", "PLANTINSEQ2", "PLANTPRIVATE", "PLANTINPRIVATE", "PLANTMETA"]
+    extra = ["PLANTINSEQ1", "PLANTINSEQ2", "PLANTPRIVATE", "PLANTINPRIVATE", "PLANTMETA", _DAY]
     return saved(dataset, values, EXPLICIT), planted + extra
