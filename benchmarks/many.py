@@ -142,13 +142,15 @@ def _entries(folder: Path) -> set[Path]:
 
 @contextmanager
 def _peak_of_children() -> Iterator[list[float]]:
-    """The high-water mark, in MB, of each process below this one, while the block runs."""
+    """The high-water mark, in MB, of each process that the block starts; it grows at its end."""
+    own = Path("/proc/self").resolve().name
+    lasting = set(_below(own))
     peaks: dict[str, float] = {}
     ended, most = threading.Event(), [0.0]
 
     def watch() -> None:
         while not ended.wait(_POLL):
-            for process in _below(Path("/proc/self").resolve().name):
+            for process in set(_below(own)) - lasting:
                 peaks[process] = max(peaks.get(process, 0.0), _high_water(process))
 
     watcher = threading.Thread(target=watch)
