@@ -30,7 +30,7 @@ class Estimate(Record):
         if self.value is None:
             return "not computable"
         if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
+            return f"{self.value:.3f} (no interval)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 

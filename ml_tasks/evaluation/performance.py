@@ -125,6 +125,9 @@ def by_slice(
 
 def _delong(scored: Scored) -> Estimate:
     auc = auc_with_delong(scored.labels, scored.scores)
+    positives = int(scored.labels.sum())
+    if min(positives, len(scored.labels) - positives) < 2:  # one case alone does not vary
+        return Estimate(value=auc.value)
     return Estimate(value=auc.value, low=auc.low, high=auc.high)
 
 

@@ -51,3 +51,11 @@ def test_scores_that_part_the_classes_have_no_slope() -> None:
     labels = np.array([False] * 5 + [True] * 5)
     answers = Answers(labels, np.linspace(0.1, 0.9, 10), [str(n) for n in range(10)], [""] * 10)
     assert by_level(answers, 0.5, 1)[Level.PATIENT].calibration_slope is None
+
+
+def test_one_positive_alone_has_an_auc_without_an_interval() -> None:
+    labels = np.array([False] * 9 + [True])
+    answers = Answers(labels, np.linspace(0.1, 0.9, 10), [str(n) for n in range(10)], [""] * 10)
+    found = by_level(answers, 0.5, 1)[Level.PATIENT]
+    assert str(found.auc_delong) == "1.000 (no interval)"
+    assert found.auc_delong.low is None
