@@ -168,6 +168,14 @@ class TrainingConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig()
 
 
+class EvaluationConfig(Section):
+    """How the operating threshold is chosen and the intervals are drawn."""
+
+    threshold_rule: Literal["youden", "sensitivity", "specificity"] = "youden"
+    threshold_value: float = Field(0.9, gt=0, lt=1)  # of the last two rules
+    seed: int = Field(1, ge=0)  # of the bootstrap
+
+
 class GatePolicy(Section):
     """The least a model must reach on the test split."""
 
@@ -197,6 +205,7 @@ class Config(Section):
     split: SplitConfig = SplitConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     gate: GatePolicy = GatePolicy()
     release: ReleaseConfig = ReleaseConfig()
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ml_tasks.config import Config
-from ml_tasks.dataset.manifest import IndexRow, read_rows, write_rows
+from ml_tasks.config import Config, EvaluationConfig
+from ml_tasks.dataset.manifest import ATTRIBUTES, IndexRow, read_rows, write_rows
 from ml_tasks.dataset.pictures import read_pictures
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import MetricError
-from ml_tasks.evaluation.metrics import SplitMetrics, split_metrics, youden_threshold
+from ml_tasks.evaluation.bootstrap import RESAMPLES
+from ml_tasks.evaluation.levels import Level
+from ml_tasks.evaluation.metrics import SplitMetrics, split_metrics
+from ml_tasks.evaluation.operating_point import operating_threshold, rule_in_words
+from ml_tasks.evaluation.performance import (
+    Answers,
+    HeldOut,
+    Performance,
+    Slice,
+    by_level,
+    by_slice,
+)
 from ml_tasks.evaluation.plots import confusion_plot, roc_plot
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
@@ -50,14 +61,29 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
         predictions = _predict(run, cleaned, index, work / "model.onnx")
         predictions_hash = write_rows(work / "predictions.csv", predictions, PredictionRow)
-        threshold, splits = _judge(predictions, cleaned.positive)
+        answers = {
+            split: _answers(predictions, index, split, cleaned.positive)
+            for split in (Split.VAL, Split.TEST)
+        }
+        threshold, splits = _judge(answers, config.evaluation)
+        log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
+        levels: dict[Split, dict[Level, Performance]] = {
+            split: by_level(part, threshold, config.evaluation.seed)
+            for split, part in answers.items()
+        }
+        slices = _slices(answers[Split.TEST], predictions, index, threshold, config.evaluation)
         write_json(
             work / "metrics.json",
             {
                 "positive": cleaned.positive,
                 "threshold": threshold,
-                "rule": "largest sensitivity + specificity - 1 (Youden) on the validation split",
+                "rule": rule_in_words(config.evaluation),
                 "splits": {name: figures.model_dump() for name, figures in splits.items()},
+                "levels": {
+                    split: {level: figures.model_dump() for level, figures in found.items()}
+                    for split, found in levels.items()
+                },
+                "slices": [part.model_dump() for part in slices],
             },
         )
         test = splits[Split.TEST.value]
@@ -76,7 +102,8 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
                 "specificity": test.specificity,
             },
         )
-        _write_report(run, config, work, record, splits, predictions)
+        found = HeldOut(levels[Split.TEST], slices, rule_in_words(config.evaluation))
+        _write_report(run, config, work, record, splits, answers[Split.TEST], found)
         run.seal(work, record)
     log.info(
         "confusion matrix: %d found, %d missed, %d left alone, %d false alarms",
@@ -126,20 +153,46 @@ def _predict(
     ]
 
 
+def _answers(
+    predictions: Sequence[PredictionRow], index: Sequence[IndexRow], split: Split, positive: str
+) -> Answers:
+    rows = [row for row in predictions if row.split is split]
+    sides = {row.raw: row.laterality for row in index}
+    return Answers(
+        labels=np.array([row.label == positive for row in rows], bool),
+        scores=np.array([row.probability for row in rows], np.float64),
+        patients=[row.patient for row in rows],
+        breasts=[sides[row.raw] for row in rows],
+    )
+
+
 def _judge(
-    predictions: Sequence[PredictionRow], positive: str
+    answers: Mapping[Split, Answers], rule: EvaluationConfig
 ) -> tuple[float, dict[str, SplitMetrics]]:
     """The threshold from the validation split, and the figures of both held-out splits."""
-    parts = {}
-    for split in (Split.VAL, Split.TEST):
-        rows = [row for row in predictions if row.split is split]
-        labels = np.array([row.label == positive for row in rows], bool)
-        parts[split] = labels, np.array([row.probability for row in rows], np.float64)
-    threshold = youden_threshold(*parts[Split.VAL])
+    held_out = answers[Split.VAL]
+    threshold = operating_threshold(held_out.labels, held_out.scores, rule)
     return threshold, {
-        split.value: split_metrics(labels, scores, threshold)
-        for split, (labels, scores) in parts.items()
+        split.value: split_metrics(part.labels, part.scores, threshold)
+        for split, part in answers.items()
     }
+
+
+def _slices(
+    test: Answers,
+    predictions: Sequence[PredictionRow],
+    index: Sequence[IndexRow],
+    threshold: float,
+    config: EvaluationConfig,
+) -> list[Slice]:
+    known = {row.raw: row for row in index}
+    rows = [known[row.raw] for row in predictions if row.split is Split.TEST]
+    attributes = {name: [_shown(getattr(row, name)) for row in rows] for name in ATTRIBUTES}
+    return by_slice(test, attributes, threshold, config.seed)
+
+
+def _shown(value: object) -> str:
+    return {None: "", True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload]
 
 
 def _write_report(
@@ -148,16 +201,14 @@ def _write_report(
     work: Path,
     record: EvaluationRecord,
     splits: dict[str, SplitMetrics],
-    predictions: Sequence[PredictionRow],
+    answers: Answers,
+    found: HeldOut,
 ) -> None:
     cleaned = run.load(PreprocessRecord)
-    rows = [row for row in predictions if row.split is Split.TEST]
-    labels = np.array([row.label == cleaned.positive for row in rows], bool)
-    scores = np.array([row.probability for row in rows], np.float64)
     test = splits[Split.TEST.value]
     negative = next(name for name in cleaned.classes if name != cleaned.positive)
     plots = {
-        "ROC curve": roc_plot(labels, scores, test),
+        "ROC curve": roc_plot(answers.labels, answers.scores, test),
         "Confusion matrix": confusion_plot(test, negative, cleaned.positive),
     }
     for title, png in plots.items():
@@ -165,7 +216,14 @@ def _write_report(
     history = json.loads((run.stage("train") / "history.json").read_text())
     meaning = config.data.class_meaning
     page = evaluation_report(
-        record, splits, cleaned, run.load(TrainRecord), history, plots, meaning
+        record,
+        splits,
+        found,
+        cleaned,
+        run.load(TrainRecord),
+        history,
+        plots,
+        meaning,
     )
     write_bytes(work / "report.html", page.encode())
 

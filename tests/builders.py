@@ -79,14 +79,15 @@ def encoded(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
 def write_raw(
     raw: Path, patients: int = 20, lesions: bool = True, number_from: int = 0, metadata: bool = True
 ) -> Path:
-    """raw/<Class>/P<number>.png, one film each, odd numbers Positive; and metadata.csv."""
+    """raw/<Class>/P<number>.png, one film each, odd numbers Positive, two sites; metadata.csv."""
     rows = []
     for number in range(number_from, number_from + patients):
         label = "Positive" if number % 2 else "Negative"
         path = raw / label / f"P{number:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(film(number, lesion=lesions and label == "Positive")))
-        rows.append({"file": f"{label}/{path.name}", "label": label, "patient_id": f"P{number:03}"})
+        row = {"file": f"{label}/{path.name}", "label": label, "patient_id": f"P{number:03}"}
+        rows.append({**row, "site": "AB"[number // 2 % 2]})
     if metadata:
         write_csv(raw / "metadata.csv", rows)
     return raw

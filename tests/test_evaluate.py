@@ -96,6 +96,23 @@ def test_the_metrics_are_those_of_the_answers(evaluated: RunPaths) -> None:
     assert record.headline["accuracy"] == metrics["splits"]["test"]["accuracy"]
 
 
+def test_levels_and_slices_stand_beside_them(evaluated: RunPaths) -> None:
+    folder = evaluated.stage("evaluate")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    test = metrics["levels"]["test"]
+    patients = {row.patient for row in predictions(evaluated) if row.split is Split.TEST}
+    assert set(test) == {"image", "breast", "patient"}
+    assert test["patient"]["cases"] == len(patients)
+    auc = metrics["splits"]["test"]["auc"]
+    assert test["image"]["figures"]["auc"]["value"] == pytest.approx(auc)
+    parts = metrics["slices"]
+    assert {(part["attribute"], part["value"]) for part in parts} == {("site", "A"), ("site", "B")}
+    assert sum(part["performance"]["patients"] for part in parts) == len(patients)
+    report = (folder / "report.html").read_text()
+    assert "<td>site</td><td>A</td>" in report
+    assert "The smallest slice has" in report
+
+
 def test_the_threshold_was_chosen_on_the_validation_split_alone(evaluated: RunPaths) -> None:
     rows = [row for row in predictions(evaluated) if row.split is Split.VAL]
     positive = [row.probability for row in rows if row.label == "Positive"]

@@ -67,6 +67,11 @@ def texture(levels: Fingerprint) -> tuple[Values, Values]:
     return levels.astype(np.float32) * np.float32(_STEP) * mask, mask
 
 
+def inverted(levels: Fingerprint) -> Fingerprint:
+    """The fingerprint (64,64) of the same picture with black and white exchanged."""
+    return np.where(levels == OUTSIDE, levels, -levels).astype(np.int8)
+
+
 def to_text(levels: Fingerprint) -> str:
     """A fingerprint as base64."""
     return base64.b64encode(levels.tobytes()).decode("ascii")

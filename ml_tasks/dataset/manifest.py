@@ -15,6 +15,10 @@ from ml_tasks.storage import write_bytes
 Row = TypeVar("Row", bound=Record)
 
 
+# By which figures are told apart; metadata.csv or the header may know them.
+ATTRIBUTES = ("view", "laterality", "density", "manufacturer", "site", "age_band", "implant")
+
+
 class ManifestRow(Record):
     """One raw file; figures are empty where it could not be read."""
 
@@ -46,6 +50,9 @@ class ManifestRow(Record):
     manufacturer: str = ""
     body_part: str = ""
     implant: bool | None = None
+    density: str = ""  # these three as metadata.csv writes them
+    site: str = ""
+    age_band: str = ""
     burned_in_annotation: bool | None = None  # the header says that text stands in the pixels
     near_duplicate_of: str = ""  # the first file of a group that shows the same film
 
@@ -68,6 +75,14 @@ class IndexRow(Record):
     split: Split
     raw_sha256: str
     copies: int = 1
+    # What is known of the image; figures are told for each value apart.
+    view: str = ""
+    laterality: str = ""
+    manufacturer: str = ""
+    implant: bool | None = None
+    density: str = ""
+    site: str = ""
+    age_band: str = ""
 
 
 def write_rows(path: Path, rows: Sequence[Record], kind: type[Record]) -> str:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from pydantic import Field
+
 from ml_tasks.dataset.table import Table, TableRow, read_table
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.header import ImageHeader
 from ml_tasks.records import Record
 
 METADATA = "metadata.csv"
+_SHORT = 40  # characters of a value that names a slice of the figures
 
 
 class View(StrEnum):
@@ -49,9 +52,13 @@ class Identity(Record):
     patient: str | None = None
     view: View | None = None
     laterality: Laterality | None = None
+    density: str = Field("", max_length=_SHORT)
+    site: str = Field("", max_length=_SHORT)
+    age_band: str = Field("", max_length=_SHORT)
 
 
 UNKNOWN = Identity()
+_FREE = ("density", "site", "age_band")
 _SIDES = {"L": Laterality.L, "LEFT": Laterality.L, "R": Laterality.R, "RIGHT": Laterality.R}
 
 
@@ -121,10 +128,11 @@ class Identities:
         """
         if self.known is not None:
             row = self._row(path)
-            return Identity(
-                patient=row.patient,
-                view=row.view or header.view,
-                laterality=row.laterality or header.laterality,
+            return row.model_copy(
+                update={
+                    "view": row.view or header.view,
+                    "laterality": row.laterality or header.laterality,
+                }
             )
         patient = self._from_name(path)
         if patient is None and self.pattern is not None and header.patient is None:
@@ -151,8 +159,8 @@ class Identities:
 def identities_of(raw: Path, pattern: str | None) -> Identities:
     """The identities of a raw folder, from its metadata.csv and data.patient_pattern.
 
-    metadata.csv has the columns file and patient_id, and may have label, view and laterality; any
-    others are passed over.
+    metadata.csv has the columns file and patient_id, and may have label, view, laterality, density,
+    site and age_band; any others are passed over.
 
     Raises:
         DataError: metadata.csv lacks a column, repeats a file, contradicts the folders, or holds an
@@ -192,11 +200,15 @@ def _read_metadata(path: Path) -> dict[str, Identity]:
 
 
 def _identity(table: Table, row: TableRow) -> Identity:
+    for name in _FREE:
+        if len(row[name]) > _SHORT:
+            raise table.problem(row, f"{name} has more than {_SHORT} characters; shorten it")
     try:
         return Identity(
             patient=row["patient_id"],
             view=view_of(row["view"]),
             laterality=laterality_of(row["laterality"]),
+            **{name: row[name] for name in _FREE},
         )
     except DataError as error:
         raise table.problem(row, str(error)) from None

@@ -129,6 +129,7 @@ def _measured(
             "patient": said.patient or "",
             "view": said.view.value if said.view else "",
             "laterality": laterality.value if laterality else "",
+            **said.model_dump(include={"density", "site", "age_band"}),
         }
     )
 

@@ -10,7 +10,13 @@ from ml_tasks.dataset.cache import ExaminationCache
 from ml_tasks.dataset.examination import Examination, ImageFacts, Pictures, examine
 from ml_tasks.dataset.examine_files import Examiner, examine_files
 from ml_tasks.dataset.film_store import writing_films
-from ml_tasks.dataset.manifest import IndexRow, ManifestRow, read_rows, write_rows
+from ml_tasks.dataset.manifest import (
+    ATTRIBUTES,
+    IndexRow,
+    ManifestRow,
+    read_rows,
+    write_rows,
+)
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.dataset.training_data import ImageRef
 from ml_tasks.errors import DataError
@@ -64,6 +70,7 @@ def planned_rows(rows: Sequence[ManifestRow], placed: Mapping[str, Split]) -> li
             patient=row.patient,
             split=split,
             raw_sha256=row.sha256,
+            **row.model_dump(include=set(ATTRIBUTES)),
         )
     return [planned[file] for file in sorted(planned)]
 

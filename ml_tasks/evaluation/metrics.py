@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from ml_tasks.errors import MetricError
 from ml_tasks.records import Record
@@ -30,31 +28,13 @@ class SplitMetrics(Record):
     false_negatives: int
 
 
-def youden_threshold(labels: Labels, scores: Scores) -> float:
-    """The threshold with the largest sensitivity + specificity - 1; `scores` (N,) in 0..1.
-
-    It lies halfway to the next lower score, so that rounding does not move an image across.
-
-    Raises:
-        MetricError: only one class, or a score that is no number.
-    """
-    _check(labels, scores)
-    false_rate, true_rate, thresholds = roc_curve(labels, scores)
-    best = int(np.argmax(true_rate - false_rate))
-    if math.isinf(thresholds[best]):  # nothing beats calling everything negative
-        return 1.0
-    lower = scores[scores < thresholds[best]]
-    below = float(lower.max()) if lower.size else 0.0
-    return (float(thresholds[best]) + below) / 2
-
-
 def split_metrics(labels: Labels, scores: Scores, threshold: float) -> SplitMetrics:
     """Metrics of `scores` (N,) in 0..1 against `labels` (N,); positive from `threshold` on.
 
     Raises:
         MetricError: only one class, or a score that is no number.
     """
-    _check(labels, scores)
+    check_scores(labels, scores)
     matrix = confusion_matrix(labels, scores >= threshold, labels=[False, True])
     (tn, fp), (fn, tp) = ((int(count) for count in row) for row in matrix)
     return SplitMetrics(
@@ -71,7 +51,8 @@ def split_metrics(labels: Labels, scores: Scores, threshold: float) -> SplitMetr
     )
 
 
-def _check(labels: Labels, scores: Scores) -> None:
+def check_scores(labels: Labels, scores: Scores) -> None:
+    """Raises MetricError where scores are no numbers or there is one class only."""
     if not np.isfinite(scores).all():
         raise MetricError(
             f"{int((~np.isfinite(scores)).sum())} of {len(scores)} probabilities are no numbers; "

@@ -31,13 +31,23 @@ _PLAIN: dict[str, Literal["<", ">"]] = {
     "1.2.840.10008.1.2.1": "<",
     "1.2.840.10008.1.2.2": ">",
 }
+
+
+def _jpegls(frame: bytes) -> Any:
+    """JPEG-LS; CharLS would count for seconds in a stream that ends without its end marker."""
+    if not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
+        raise ValueError("cut off")
+    return imagecodecs.jpegls_decode(frame)
+
+
+_END_OF_IMAGE = b"\xff\xd9"
 _RLE = "1.2.840.10008.1.2.5"
 _COMPRESSED: dict[str, Callable[[bytes], Any]] = {
     "1.2.840.10008.1.2.4.50": imagecodecs.jpeg8_decode,
     "1.2.840.10008.1.2.4.57": imagecodecs.ljpeg_decode,
     "1.2.840.10008.1.2.4.70": imagecodecs.ljpeg_decode,
-    "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_decode,
-    "1.2.840.10008.1.2.4.81": imagecodecs.jpegls_decode,
+    "1.2.840.10008.1.2.4.80": _jpegls,
+    "1.2.840.10008.1.2.4.81": _jpegls,
     "1.2.840.10008.1.2.4.90": imagecodecs.jpeg2k_decode,
     "1.2.840.10008.1.2.4.91": imagecodecs.jpeg2k_decode,
 }

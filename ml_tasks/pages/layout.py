@@ -24,6 +24,7 @@ th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(-
   vertical-align: top; overflow-wrap: anywhere; }
 th:first-child, td:first-child { min-width: 6.5rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; } figure img { max-width: 100%; }
 code { background: #f2f4f7; padding: 0 .25rem; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .6rem; }

@@ -14,6 +14,7 @@ from ml_tasks.dataset.fingerprint import (
     fingerprint,
     fingerprints,
     from_text,
+    inverted,
     to_text,
 )
 from ml_tasks.dataset.near_duplicates import Pair, groups, near_duplicates
@@ -94,6 +95,14 @@ def test_pictures_without_texture_are_like_none(pixels: Film, originals: Fingerp
     """Two empty pictures say nothing of where they came from."""
     prints = np.concatenate([fingerprints([pixels, pixels]), originals])
     assert near_duplicates(prints) == []
+
+
+def test_a_film_that_cleaning_took_for_inverted_is_found(originals: Fingerprint) -> None:
+    """Black and white exchanged inside of the breast: what a wrong polarity leaves."""
+    turned = np.stack([inverted(levels) for levels in originals])
+    found = near_duplicates(turned, originals)
+    assert {(pair.first, pair.second) for pair in found} == {(n, n) for n in range(len(originals))}
+    assert np.array_equal(inverted(turned[0]), originals[0])
 
 
 def test_no_pictures_have_no_pairs(originals: Fingerprint) -> None:

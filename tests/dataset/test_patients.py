@@ -69,6 +69,20 @@ def test_view_and_laterality_are_read_as_people_write_them(
     assert (found.view, found.laterality) == expected
 
 
+def test_density_site_and_age_band_are_read_as_they_stand(tmp_path: Path) -> None:
+    row = {**ROWS[0], "density": "c", "site": "Unit 2", "age_band": "50-59", "age": "57"}
+    write_csv(tmp_path / "metadata.csv", [row])
+    found = identities_of(tmp_path, None).of("Positive/a.png", HEADER)
+    assert (found.density, found.site, found.age_band) == ("c", "Unit 2", "50-59")
+    assert (found.view, found.laterality) == (View.MLO, Laterality.R)  # the header's
+
+
+def test_a_text_where_a_slice_is_to_be_named_is_refused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "metadata.csv", [{**ROWS[0], "site": "x" * 41}])
+    with pytest.raises(DataError, match=r"line 2: site has more than 40 characters; shorten it"):
+        identities_of(tmp_path, None)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_tasks.config import EvaluationConfig
 from ml_tasks.errors import MetricError
-from ml_tasks.evaluation.metrics import Labels, Scores, split_metrics, youden_threshold
+from ml_tasks.evaluation.metrics import Labels, Scores, split_metrics
+from ml_tasks.evaluation.operating_point import operating_threshold, rule_in_words
 from ml_tasks.evaluation.plots import confusion_plot, roc_plot
 from tests.counts import cases
 
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
 SCORES = np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.4, 0.3, 0.2, 0.1, 0.0], np.float64)
+
+
+def youden(labels: Labels, scores: Scores) -> float:
+    return operating_threshold(labels, scores, EvaluationConfig())
 
 
 def pairwise_auc(labels: Labels, scores: Scores) -> float:
@@ -61,7 +68,7 @@ def test_the_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[bool
 def test_the_threshold_lies_halfway_to_the_next_lower_score() -> None:
     """Rounding to float32 in another runtime must not move an image across."""
     labels = np.array([0, 0, 1, 1], bool)
-    assert youden_threshold(labels, np.array([0.1, 0.4, 0.6, 0.9])) == pytest.approx(0.5)
+    assert youden(labels, np.array([0.1, 0.4, 0.6, 0.9])) == pytest.approx(0.5)
 
 
 def test_the_threshold_is_the_best_by_trying_all() -> None:
@@ -70,19 +77,35 @@ def test_the_threshold_is_the_best_by_trying_all() -> None:
         return found.sensitivity + found.specificity - 1
 
     best = max(gain(float(score)) for score in SCORES)
-    assert gain(youden_threshold(LABELS, SCORES)) == pytest.approx(best)
+    assert gain(youden(LABELS, SCORES)) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("value", [0.5, 0.75, 0.8, 0.95])
+@pytest.mark.parametrize("rule", ["sensitivity", "specificity"])
+def test_a_fixed_rule_keeps_its_value_and_makes_the_most_of_the_other(
+    rule: Literal["sensitivity", "specificity"], value: float
+) -> None:
+    config = EvaluationConfig(threshold_rule=rule, threshold_value=value)
+    other = "specificity" if rule == "sensitivity" else "sensitivity"
+    found = split_metrics(LABELS, SCORES, operating_threshold(LABELS, SCORES, config))
+    assert getattr(found, rule) >= value
+    tried = [split_metrics(LABELS, SCORES, float(score)) for score in (*SCORES, 1.0)]
+    assert getattr(found, other) == max(
+        getattr(figures, other) for figures in tried if getattr(figures, rule) >= value
+    )
+    assert f"a {rule} of at least {value:g}" in rule_in_words(config)
 
 
 def test_a_threshold_at_the_lowest_score_stays_between_0_and_1() -> None:
     labels = np.array([1, 1, 0], bool)
-    assert 0 <= youden_threshold(labels, np.array([0.3, 0.3, 0.2])) <= 1
-    assert 0 <= youden_threshold(~labels, np.array([0.3, 0.3, 0.2])) <= 1
+    assert 0 <= youden(labels, np.array([0.3, 0.3, 0.2])) <= 1
+    assert 0 <= youden(~labels, np.array([0.3, 0.3, 0.2])) <= 1
 
 
 def test_a_model_that_is_always_wrong_calls_everything_negative() -> None:
     labels = np.array([1, 1, 0, 0], bool)
     scores = np.array([0.1, 0.2, 0.8, 0.9])
-    threshold = youden_threshold(labels, scores)
+    threshold = youden(labels, scores)
     assert split_metrics(labels, scores, threshold).true_negatives == 2
 
 
@@ -92,7 +115,7 @@ def test_one_class_alone_gives_no_metric(labels: Labels) -> None:
     with pytest.raises(MetricError, match="the 4 images are all of one class"):
         split_metrics(labels, scores, 0.5)
     with pytest.raises(MetricError, match="add patients of the other class"):
-        youden_threshold(labels, scores)
+        youden(labels, scores)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -102,7 +125,7 @@ def test_a_score_that_is_no_number_gives_no_metric(value: float) -> None:
     with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
         split_metrics(LABELS, scores, 0.5)
     with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
-        youden_threshold(LABELS, scores)
+        youden(LABELS, scores)
 
 
 def test_the_plots_are_png_files_and_the_same_each_time() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
 from ml_tasks.dataset.expectations import Expectation
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.evaluation.metrics import SplitMetrics
+from ml_tasks.evaluation.performance import Answers, HeldOut, by_level, by_slice
 from ml_tasks.pages.evaluation_report import evaluation_report
 from ml_tasks.pages.layout import render
 from ml_tasks.pages.validation_report import validation_report
@@ -133,7 +135,21 @@ def evaluation_page() -> str:
     }
     splits = {"val": FIGURES, "test": FIGURES}
     plots = {"ROC curve": b"\x89PNG one", "Confusion matrix": b"\x89PNG two"}
-    return evaluation_report(record, splits, cleaned, trained, [epoch], plots, {EVIL: EVIL})
+    return evaluation_report(
+        record, splits, held_out(), cleaned, trained, [epoch], plots, {EVIL: EVIL}
+    )
+
+
+def held_out() -> HeldOut:
+    """Ten patients of two images; one of two sites has positives only."""
+    labels = np.repeat(np.arange(10) % 2 == 1, 2)
+    scores = np.linspace(0.1, 0.9, 20)
+    patients = [f"P{number // 2}" for number in range(20)]
+    answers = Answers(labels, scores, patients, ["L", "R"] * 10)
+    sites = [EVIL if number // 2 in (1, 3) else "" for number in range(20)]
+    return HeldOut(
+        by_level(answers, 0.5, 1), by_slice(answers, {"site": sites}, 0.5, 1), "rule of the day"
+    )
 
 
 @pytest.mark.parametrize("html", [validation_page(), validation_page(True), evaluation_page()])
@@ -149,6 +165,16 @@ def test_nothing_is_fetched_from_another_address(html: str) -> None:
     assert not re.search(r"https?://|@import|url\(", html)
     sources = [value or "" for name, value in Page(html).attributes if name in ("src", "href")]
     assert all(value.startswith("data:") or value == "data_docs/index.html" for value in sources)
+
+
+def test_the_evaluation_page_tells_each_level_and_the_smallest_slice() -> None:
+    text = re.sub(r"(<[^>]+>|\s)+", " ", evaluation_page())
+    assert "image breast patient" in text
+    assert "20 (10) 20 (10) 10 (5)" in text
+    assert "by the rule of the day" in text
+    assert re.search(r"AUC 0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", text)
+    assert "The smallest slice has 2 patient(s): site" in text
+    assert "not computable" in text  # the AUC of positives alone
 
 
 def test_the_validation_page_names_the_failing_files() -> None:

@@ -1,0 +1,93 @@
+"""Intervals that know which images belong to one woman: whole patients are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_tasks.errors import MetricError
+from ml_tasks.evaluation.levels import Scored
+from ml_tasks.evaluation.metrics import check_scores
+from ml_tasks.evaluation.weighted import Figures, figures
+from ml_tasks.records import Record
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+_CELLS = 2_000_000  # weights held at once: 16 MB
+_LEAST_SHARE = 0.95  # of the resamples that must give a number, else there is no interval
+
+
+class Estimate(Record):
+    """A figure and its 95 % interval; None where it cannot be computed."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "not computable"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} (no interval)"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def estimates(
+    scored: Scored, threshold: float, seed: int, resamples: int = RESAMPLES
+) -> dict[str, Estimate]:
+    """Every figure of one level with the percentile interval of a patient-clustered bootstrap.
+
+    Patients are drawn with replacement, all cases of a patient together. A resample in which a
+    figure cannot be computed (one class only) does not count; if more than one in twenty are such,
+    the figure has no interval.
+
+    Raises:
+        MetricError: a score is no number.
+    """
+    _check(scored)
+    plain = figures(scored.labels, scored.scores, threshold, np.ones((1, len(scored.labels))))
+    drawn = _resampled(scored, threshold, seed, resamples)
+    return {name: _estimate(float(plain[name][0]), drawn[name]) for name in plain}
+
+
+def patient_weights(
+    patients: NDArray[np.intp], seed: int, resamples: int
+) -> Iterator[NDArray[np.float64]]:
+    """How often each of the cases (N,) counts in each resample, (B,N) at a time."""
+    count = int(patients.max()) + 1
+    random, at_once = np.random.default_rng(seed), max(1, _CELLS // max(count, len(patients)))
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
+        times = random.multinomial(count, np.full(count, 1 / count), size=size)
+        yield times[:, patients].astype(float)
+
+
+def _resampled(scored: Scored, threshold: float, seed: int, resamples: int) -> Figures:
+    parts = [
+        figures(scored.labels, scored.scores, threshold, weights)
+        for weights in patient_weights(scored.patients, seed, resamples)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    if not np.isfinite(value):
+        return Estimate(value=None)
+    numbers = drawn[np.isfinite(drawn)]
+    if len(numbers) < _LEAST_SHARE * len(drawn):
+        return Estimate(value=value)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(numbers, (tail, 1 - tail))
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _check(scored: Scored) -> None:
+    if not len(scored.labels):
+        raise MetricError("there is nothing to judge: no image is left")
+    try:
+        check_scores(scored.labels, scored.scores)
+    except MetricError:
+        if not np.isfinite(scored.scores).all():
+            raise  # one class alone is told figure by figure
