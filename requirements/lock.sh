@@ -17,15 +17,16 @@ compile() { # compile NAME ARGUMENTS...
 }
 
 compile all pyproject.toml --extra data --extra training --extra release \
-  --extra orchestration --extra serving --extra benchmarks --extra dev "${universal[@]}"
+  --extra tracking --extra orchestration --extra serving --extra benchmarks --extra dev "${universal[@]}"
 # The other locks are held to the versions of the first, so that every image runs what was tested.
 same=(-c requirements/all.txt)
 compile bootstrap requirements/bootstrap.in "${same[@]}" "${universal[@]}"
-compile airflow pyproject.toml --extra data --extra release --extra orchestration \
+compile airflow pyproject.toml --extra data --extra release --extra tracking \
+  --extra orchestration \
   "${same[@]}" "${universal[@]}"
-compile cpu pyproject.toml --extra data --extra training --extra orchestration \
+compile cpu pyproject.toml --extra data --extra training --extra tracking --extra orchestration \
   "${same[@]}" "${universal[@]}"
 compile gpu pyproject.toml requirements/gpu.in --extra data --extra training \
-  --extra orchestration "${same[@]}" "${universal[@]}"
+  --extra tracking --extra orchestration "${same[@]}" "${universal[@]}"
 compile serving pyproject.toml --extra serving "${same[@]}" \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28
