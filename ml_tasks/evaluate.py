@@ -16,8 +16,10 @@ from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.bootstrap import RESAMPLES
+from ml_tasks.evaluation.champion_scores import compare_with_champion
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.metrics import SplitMetrics, split_metrics
+from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.evaluation.operating_point import operating_threshold, rule_in_words
 from ml_tasks.evaluation.performance import (
     Answers,
@@ -29,6 +31,7 @@ from ml_tasks.evaluation.performance import (
 )
 from ml_tasks.evaluation.plots import confusion_plot, roc_plot
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.calibration import Calibration
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.model.backend import keras
 from ml_tasks.model.export import export_onnx
@@ -72,20 +75,23 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
             for split, part in answers.items()
         }
         slices = _slices(answers[Split.TEST], predictions, index, threshold, config.evaluation)
-        write_json(
-            work / "metrics.json",
-            {
-                "positive": cleaned.positive,
-                "threshold": threshold,
-                "rule": rule_in_words(config.evaluation),
-                "splits": {name: figures.model_dump() for name, figures in splits.items()},
-                "levels": {
-                    split: {level: figures.model_dump() for level, figures in found.items()}
-                    for split, found in levels.items()
-                },
-                "slices": [part.model_dump() for part in slices],
-            },
+        metrics = Metrics(
+            positive=cleaned.positive,
+            threshold=threshold,
+            rule=rule_in_words(config.evaluation),
+            calibration=Calibration(temperature=1, prior_shift=0),
+            levels=levels,
+            slices=tuple(slices),
+            comparison=compare_with_champion(
+                run,
+                config.paths.releases,
+                [row for row in index if row.split is Split.TEST],
+                answers[Split.TEST],
+                threshold,
+                config.evaluation.seed,
+            ),
         )
+        write_json(work / "metrics.json", metrics.model_dump(mode="json"))
         test = splits[Split.TEST.value]
         record = EvaluationRecord(
             run_id=run.run_id,

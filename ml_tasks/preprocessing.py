@@ -25,6 +25,7 @@ from ml_tasks.dataset.shard import (
     shard_name,
     thumbnails,
 )
+from ml_tasks.dataset.shortcuts import CONTROLS, write_controls
 from ml_tasks.dataset.split import balanced, check_splits, class_weights
 from ml_tasks.dataset.training_data import (
     TrainingData,
@@ -36,7 +37,8 @@ from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.pages.cleaning_report import cleaning_report
 from ml_tasks.pages.leakage_certificate import leakage_page
 from ml_tasks.records import PlanRecord, PreprocessRecord, ShardRecord, Split, ValidationRecord
-from ml_tasks.release.production import production_version, training_data_of
+from ml_tasks.release.champion import champion_of
+from ml_tasks.release.production import training_data_of
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 
@@ -52,7 +54,7 @@ def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
     Raises:
         DataError: a file changed since validation, a picture is in two splits, another split key
             or other shares than the ledger's, or a class has too few patients to split.
-        StageOrderError: validate_data has not passed in this run.
+        StageOrderError: validate_data has not passed in this run, or the run has noted no champion.
         StorageError: no space left; what an earlier attempt left still stands.
     """
     plan = plan_cleaning(run, config)
@@ -78,7 +80,7 @@ def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
     planned = planned_rows(rows, placed)
     check_splits(planned, _two_classes(validation))
     images = leakage_images(rows, planned, raw, examiner)
-    certificate = certify(run.run_id, images, _production(config))
+    certificate = certify(run.run_id, images, _production(run, config))
     with run.writing(PlanRecord.stage) as work:
         record = PlanRecord(
             run_id=run.run_id,
@@ -159,6 +161,7 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
             spec_sha256=spec.sha256(),
             training_data_sha256=sha256_file(work / "training_data.npz"),
+            controls_sha256=write_controls(work / CONTROLS, findings.controls),
             classes=_two_classes(validation),
             positive=config.data.positive,
             counts={s: class_counts(row for row in index if row.split is s) for s in Split},
@@ -177,9 +180,9 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
     return record
 
 
-def _production(config: Config) -> TrainingData | None:
-    """The data of the model in production; None while there is none."""
-    version = production_version(config.paths.releases)
+def _production(run: RunPaths, config: Config) -> TrainingData | None:
+    """The data of the model that was in production as the run began; None: there was none."""
+    version = champion_of(run).version
     if version is None:
         return None
     data = read_training_data(training_data_of(config.paths.releases, version))

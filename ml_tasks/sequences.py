@@ -14,6 +14,7 @@ from typing import Any
 from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.errors import GateRefused, ReleaseError, StageSkipped
 from ml_tasks.records import STAGES, Decision, PreprocessRecord, ReleaseRecord, StageRecord
+from ml_tasks.release.champion import find_champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import replaced_directory, storage_errors, write_json
 
@@ -24,13 +25,16 @@ CURRENT = "run.json"  # beside model.h5: which run it came from
 
 
 def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Config:
-    """Freezes the configuration of a run: its later stages read this copy, whatever changes.
+    """Freezes the configuration of a run and what is in production: its later stages read these
+    copies, whatever changes.
 
     Raises:
         ConfigError: an unknown key or a bad value.
+        ChampionError: what is in production cannot be told.
+        RegistryUnavailable: the run means to push, and the registry does not answer.
     """
     config = load_config(config_path, settings)
-    save_config(config, RunPaths(config.paths.runs, run_id).config)
+    _begin(RunPaths(config.paths.runs, run_id), config, ask_registry=_why_no_push(config) is None)
     return config
 
 
@@ -57,7 +61,7 @@ def run_stage(
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
-    """Every stage in order; a FAIL of the gate ends the run before the image is built."""
+    """Every stage in order; only a PASS of the gate goes on to the image."""
     config = begin_run(run_id, config_path, settings)
     run = RunPaths(config.paths.runs, run_id)
     for stage in STAGES:
@@ -77,7 +81,7 @@ def clean(config: Config) -> PreprocessRecord:
     from ml_tasks.validation import validate_data
 
     run = RunPaths(config.paths.runs, new_run_id("clean"), cleaned=config.paths.cleaned)
-    save_config(config, run.config)
+    _begin(run, config, ask_registry=False)
     run.note_elsewhere()
     validate_data(run, config)
     return preprocess(run, config)
@@ -87,7 +91,8 @@ def train_and_judge(config: Config) -> Decision:
     """`python -m ml_tasks.train`: trains on paths.cleaned, judges, on PASS fills paths.model.
 
     Raises:
-        GateRefused: the gate's verdict is FAIL; paths.model keeps what it held.
+        GateRefused: the gate's verdict is not PASS; paths.model keeps what it held.
+        ChampionError: what is in production cannot be told.
     """
     from ml_tasks.evaluate import evaluate
     from ml_tasks.gate import gate
@@ -99,7 +104,7 @@ def train_and_judge(config: Config) -> Decision:
         cleaned=config.paths.cleaned,
         log_root=config.paths.logs,
     )
-    save_config(config, run.config)
+    _begin(run, config, ask_registry=False)  # push_model.sh compares with the registry later
     run.note_elsewhere()
     train(run, config)
     evaluate(run, config)
@@ -190,9 +195,25 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
     return with_engine
 
 
+def _begin(run: RunPaths, config: Config, ask_registry: bool) -> None:
+    champion = find_champion(config, ask_registry)
+    save_config(config, run.config)
+    note_champion(run, champion)
+
+
 def _check_wanted(stage: str, config: Config) -> None:
-    if os.environ.get("SKIP_DOCKER", "") not in ("", "0"):
-        reason = os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
+    reason = _why_no_image() or (_why_no_push(config) if stage == "push_model" else None)
+    if reason:
         raise StageSkipped(reason)
-    if stage == "push_model" and not config.release.push:
-        raise StageSkipped("release.push is false: the image stays on this machine")
+
+
+def _why_no_image() -> str | None:
+    if os.environ.get("SKIP_DOCKER", "") in ("", "0"):
+        return None
+    return os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
+
+
+def _why_no_push(config: Config) -> str | None:
+    if not config.release.push:
+        return "release.push is false: the image stays on this machine"
+    return _why_no_image()

@@ -21,6 +21,7 @@ from ml_tasks.config import (
     DataConfig,
     ModelConfig,
     PathsConfig,
+    ReleaseConfig,
     SplitConfig,
     TrainingConfig,
     ValidationConfig,
@@ -32,6 +33,7 @@ from ml_tasks.imaging.clean import clean
 from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import ValidationRecord
+from ml_tasks.release.champion import Champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes
 
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     import keras
 
 Pixels = NDArray[np.uint8]
+NO_CHAMPION = Champion(
+    version=None, digest=None, registry=None, proof="no model was ever released: a test says so"
+)
 HEIGHT, WIDTH = 200, 160
 
 
@@ -111,6 +116,7 @@ def toy_config(root: Path, **sections: Any) -> Config:
         "validation": ValidationConfig(min_images_per_class=3),
         "split": SplitConfig(validation=0.25, test=0.25),
         "model": ModelConfig(weights="none"),
+        "release": ReleaseConfig(push=False),  # no registry is there to be asked for a champion
     }
     return Config(**made | sections)
 
@@ -125,7 +131,8 @@ def scanned(
 
 
 def validated(run: RunPaths, config: Config, **changes: Any) -> ValidationRecord:
-    """What validate_data leaves, without the seconds that its suite takes."""
+    """What the begin of a first run and validate_data leave, without the suite's seconds."""
+    note_champion(run, NO_CHAMPION)
     spec = ImageSpec()
     rows, warnings = scan(config.paths.raw, config.data, Examiner(spec, config.paths.cache))
     usable = [row for row in rows if row.usable]

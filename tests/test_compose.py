@@ -75,6 +75,12 @@ def test_the_roles_use_celery_and_wait_for_the_tables(services: dict[str, Any]) 
         }
 
 
+def test_every_worker_knows_where_it_reaches_the_registry(services: dict[str, Any]) -> None:
+    """At localhost:5000, which the host's engine uses, a container finds nothing."""
+    for name in WORKERS:
+        assert services[name]["environment"]["MAMMO_REGISTRY_URL"] == "http://registry:5000"
+
+
 def test_pages_are_published_on_localhost_only(services: dict[str, Any]) -> None:
     for service in services.values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))

@@ -11,6 +11,7 @@ import pytest
 
 from ml_tasks.config import Config, SplitConfig
 from ml_tasks.dataset.manifest import IndexRow, read_rows
+from ml_tasks.dataset.shortcuts import read_outline
 from ml_tasks.dataset.split import split_of
 from ml_tasks.errors import DataError, StageOrderError, StorageError
 from ml_tasks.imaging.clean import preprocess as clean_image
@@ -72,6 +73,8 @@ def test_each_file_becomes_a_picture_in_its_split_and_class(run: RunPaths, confi
     assert record.index_sha256 == sha256_file(run.stage("preprocess") / "index.csv")
     spec = (run.stage("preprocess") / "image_spec.json").read_text()
     assert ImageSpec.model_validate_json(spec).sha256() == record.spec_sha256
+    outline = read_outline(run.unaltered(record, "controls.json", record.controls_sha256))
+    assert outline is not None and outline.images == 20
     run.check_built_on(record, ValidationRecord)
 
 

@@ -130,6 +130,12 @@ def certify(
     )
 
 
+def seen_in_training(tests: Sequence[ImageRef], production: TrainingData) -> tuple[Overlap, ...]:
+    """What production's training or validation split has in common with test pictures."""
+    seen = [image for image in production.images if image.split in dict(_BARRED)[Split.TEST]]
+    return tuple(_overlaps(tests, seen))
+
+
 def refuse_leaks(certificate: LeakageCertificate) -> None:
     """Stops a run whose certificate is not clean.
 

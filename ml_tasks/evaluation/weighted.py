@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_tasks.config_gate import SPECIFICITIES
 from ml_tasks.evaluation.metrics import Labels, Scores
 
 Weights = NDArray[np.float64]  # (B,N): B weightings of N cases
 Figures = dict[str, NDArray[np.float64]]  # name to (B,); no number where it cannot be computed
 
-SPECIFICITIES = (0.8, 0.9, 0.95)
 BINS = 10  # of equal width, for the expected calibration error
 
 

@@ -33,7 +33,7 @@ TENSORBOARD = "tensorboard"
 PROJECT = Path(__file__).resolve().parents[2]
 # The demo states its own: nothing is downloaded, and phantoms are learnt in a few epochs.
 WEIGHTS = "none"
-SAMPLE_EPOCHS = 4
+SAMPLE_EPOCHS = 2
 
 
 @dataclass(frozen=True)

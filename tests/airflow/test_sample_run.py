@@ -92,6 +92,9 @@ def test_the_verdict_is_earned_on_the_test_split(sample_run: EndedRun) -> None:
         "min_accuracy",
         "min_auc",
         "min_sensitivity",
+        "max_ece",
+        "max_control_auc",
+        "first_model",
     }
     assert "PASSED the gate" in sample_run.last_words("gate")
 
