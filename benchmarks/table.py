@@ -58,6 +58,8 @@ RGB picture by Pillow, a mask at full size, crop, Lanczos. The bare decode of a 
 of those in its column, in the same run. Uncompressed DICOM is the one format that need not be
 decoded: NumPy told by hand where the pixels lie only shrinks them, and no cleaning fits into that
 time.
+
+Evaluation is measured on made-up answers of a model: what is timed is everything that follows them.
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import ml_tasks
 from ml_tasks.config import Config
 from ml_tasks.errors import GateRefused, ReleaseError
+from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import (
     Decision,
@@ -122,7 +123,8 @@ def _check_classes(path: Path, data: PreprocessRecord) -> None:
 
 def _parts(run: RunPaths, decision: Decision) -> dict[str, Path | bytes]:
     data, training = run.load(PreprocessRecord), run.load(TrainRecord)
-    card = model_card(data, training, run.load(EvaluationRecord), decision)
+    figures = (run.stage("evaluate") / "metrics.json").read_bytes()
+    card = model_card(data, training, Metrics.model_validate_json(figures), decision)
     return {
         "model.h5": run.stage("train") / "model.h5",
         "classes.json": run.stage("train") / "classes.json",

@@ -156,11 +156,11 @@ class EvaluationRecord(StageRecord):
     predictions_sha256: str
     threshold: float
     onnx_difference: float
-    headline: dict[str, float]
+    headline: dict[str, float]  # patients' figures; what cannot be computed is missing
 
     def summary(self) -> str:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in self.headline.items())
-        return f"test split: {figures} at threshold {self.threshold:.4f}"
+        return f"test patients: {figures} at threshold {self.threshold:.4f}"
 
 
 class RuleResult(Record):

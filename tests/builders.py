@@ -181,7 +181,7 @@ def toy_network(config: ModelConfig) -> keras.Model:
     features = keras.layers.Conv2D(6, 8, strides=4, name="conv5_conv")(scaled)
     features = keras.layers.BatchNormalization(name="conv5_bn")(features)
     features = keras.layers.ReLU()(features)
-    pooled = keras.layers.GlobalMaxPooling2D(name="pool")(features)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     dropped = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
     outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
     return keras.Model(inputs, outputs, name="toy")

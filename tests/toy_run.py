@@ -49,7 +49,9 @@ CLASSES = {
 }
 SPEC = ImageSpec()
 THRESHOLD = 0.5
-METRICS = {"threshold": THRESHOLD}
+# Such that an answer that was not calibrated differs from what was evaluated.
+CALIBRATION = Calibration(temperature=1.25, prior_shift=-0.2)
+METRICS = {"threshold": THRESHOLD, "calibration": CALIBRATION.model_dump()}
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,15 @@ def phantom(brightness: int, height: int = 300, width: int = 240) -> bytes:
 
 
 def write_onnx(path: Path, slope: float = 0.2, centre: float = 60.0) -> None:
-    """A model with the real signature: sigmoid(slope * (mean grey level - centre))."""
+    """A model with the real signature: sigmoid(slope * (mean grey level - centre)).
+
+    The mean of its activation map is the log odds, as in the real network.
+    """
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 128, 128, 3])
     output = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 1])
+    activation = helper.make_tensor_value_info("activation", TensorProto.FLOAT, ["N", 128, 128])
     constants = [
+        helper.make_tensor("channel", TensorProto.INT64, [1], [3]),
         helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
         helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 1]),
         helper.make_tensor("slope", TensorProto.FLOAT, [], [slope]),
@@ -87,8 +94,11 @@ def write_onnx(path: Path, slope: float = 0.2, centre: float = 60.0) -> None:
         helper.make_node("Sub", ["flat", "centre"], ["shifted"]),
         helper.make_node("Mul", ["shifted", "slope"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("ReduceMean", ["image", "channel"], ["grey"], keepdims=0),
+        helper.make_node("Sub", ["grey", "centre"], ["from_centre"]),
+        helper.make_node("Mul", ["from_centre", "slope"], ["activation"]),
     ]
-    graph = helper.make_graph(nodes, "toy", [image], [output], constants)
+    graph = helper.make_graph(nodes, "toy", [image], [output, activation], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     write_bytes(path, model.SerializeToString())
     onnx.checker.check_model(model)
@@ -201,7 +211,7 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> 
                 label=row.label,
                 patient=row.patient,
                 split=row.split,
-                probability=min(1.0, scorer.probability((raw / row.raw).read_bytes()) + shift),
+                probability=min(1.0, _told(scorer, (raw / row.raw).read_bytes()) + shift),
             )
             for row in index
             if row.split is not Split.TRAIN
@@ -221,18 +231,23 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> 
         run.seal(work, record)
 
 
+def _told(scorer: Scorer, data: bytes) -> float:
+    return float(CALIBRATION.apply(np.array([scorer.probability(data)]))[0])
+
+
 def toy_metrics(
     figures: Mapping[str, Estimate] | None = None,
     slices: tuple[Slice, ...] = (),
     comparison: Comparison | None = None,
 ) -> Metrics:
-    """metrics.json of a good model, but for the patients' `figures` that are given."""
+    """metrics.json of a good model, but for the `figures` that are given, alike at every level."""
+    found = toy_performance({**GOOD, **(figures or {})})
     return Metrics(
         positive="Positive",
         threshold=THRESHOLD,
         rule="toy",
-        calibration=Calibration(temperature=1, prior_shift=0),
-        levels={Split.TEST: {Level.PATIENT: toy_performance({**GOOD, **(figures or {})})}},
+        calibration=CALIBRATION,
+        levels={split: dict.fromkeys(Level, found) for split in (Split.VAL, Split.TEST)},
         slices=slices,
         comparison=comparison,
     )

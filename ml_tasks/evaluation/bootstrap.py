@@ -16,7 +16,7 @@ from ml_tasks.records import Record
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-_CELLS = 2_000_000  # weights held at once: 16 MB
+_CELLS = 1_000_000  # weights held at once: 8 MB
 _LEAST_SHARE = 0.95  # of the resamples that must give a number, else there is no interval
 
 
@@ -65,8 +65,10 @@ def patient_weights(
     random, at_once = np.random.default_rng(seed), max(1, _CELLS // max(count, len(patients)))
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
-        times = random.multinomial(count, np.full(count, 1 / count), size=size)
-        yield times[:, patients].astype(float)
+        # Each resample draws as many patients as there are; counted in cells of one long row.
+        drawn = random.integers(0, count, (size, count)) + count * np.arange(size)[:, np.newaxis]
+        times = np.bincount(drawn.ravel(), minlength=size * count).astype(float)
+        yield times.reshape(size, count)[:, patients]
 
 
 def resampled(scored: Scored, threshold: float, seed: int, resamples: int) -> Figures:
@@ -76,9 +78,11 @@ def resampled(scored: Scored, threshold: float, seed: int, resamples: int) -> Fi
         MetricError: a score is no number.
     """
     _check(scored)
+    order = np.argsort(scored.scores, kind="stable")  # once, not for each portion of resamples
+    labels, scores = scored.labels[order], scored.scores[order]
     parts = [
-        figures(scored.labels, scored.scores, threshold, weights)
-        for weights in patient_weights(scored.patients, seed, resamples)
+        figures(labels, scores, threshold, weights)
+        for weights in patient_weights(scored.patients[order], seed, resamples)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
