@@ -8,6 +8,7 @@ import pytest
 
 from ml_tasks.config import ReleaseConfig
 from ml_tasks.errors import ChampionError, RegistryUnavailable
+from ml_tasks.local_stack.registry import registry_program
 from ml_tasks.release.registry_api import manifest_url, tag_digest
 from tests.docker.registry_process import RegistryProcess
 from tests.release.registry_server import UNKNOWN, Answer, RegistryServer, holding
@@ -128,10 +129,8 @@ def test_no_login_is_sent_where_it_would_travel_in_the_clear() -> None:
         assert not any(path.startswith("/token") for _, path in server.asked)
 
 
-def test_a_real_registry_without_the_image_says_so(tmp_path: Path) -> None:
-    if not RegistryProcess.installed():
-        pytest.skip("no docker-registry on this machine (Debian: apt-get install docker-registry)")
-    registry = RegistryProcess(tmp_path)
+def test_a_real_registry_without_the_image_says_so(tmp_path: Path, stack_state: Path) -> None:
+    registry = RegistryProcess(registry_program(stack_state), tmp_path)
     registry.start()
     try:
         release = ReleaseConfig(registry=registry.address, image="toy")
