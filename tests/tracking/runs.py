@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
 from ml_tasks.config import save_config
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.evaluation.bootstrap import Estimate
@@ -17,15 +20,17 @@ from ml_tasks.release.lineage import code_sha256
 from ml_tasks.release.production import note_production
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
+from ml_tasks.tracking.place import place_of
 from tests.toy_run import ToyRun, make_toy_run
 
+MODEL = "mammography-toy"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def told_run(
     root: Path, run_id: str = "manual__2026-01-02T03:04:05+00:00", uri: str | None = None
 ) -> ToyRun:
-    """A judged run below `root`, with history, report and plots; noted in root/mlflow or at `uri`."""
+    """A judged run with history, report and plots; to be noted in root/mlflow, or at `uri`."""
     toy = make_toy_run(root, run_id)
     paths = toy.config.paths.model_copy(update={"tracking": root / "mlflow"})
     config = toy.config.model_copy(update={"paths": paths, "tracking": TrackingConfig(uri=uri)})
@@ -100,6 +105,18 @@ def release(toy: ToyRun) -> ReleaseRecord:
         run.seal(work, record)
     note_production(toy.config.paths.releases, version)
     return record
+
+
+def client_of(toy: ToyRun) -> MlflowClient:
+    """MLflow's own client of the database that this run is noted in."""
+    return MlflowClient(place_of(toy.config, {}).uri)
+
+
+def noted_runs(client: MlflowClient, experiment: str = "mammography") -> list[Run]:
+    """Every run that MLflow holds under an experiment."""
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_runs([found.experiment_id]))
 
 
 def _sealed(toy: ToyRun) -> Path:
