@@ -117,7 +117,7 @@ def test_mlflow_holds_the_run_and_its_release_under_the_alias_production(
     client = MlflowClient(place_of(airflow.config, os.environ).uri)
     release = sample_run.paths.load(ReleaseRecord)
     version = client.get_model_version_by_alias(airflow.config.release.image, "production")
-    tags = client.get_run(version.run_id).data.tags
+    tags = client.get_run(str(version.run_id)).data.tags
     assert tags["airflow_run_id"] == sample_run.run.dag_run_id
     assert tags["verdict"] == "PASS"
     assert (version.tags["version"], version.tags["image_digest"]) == (
