@@ -144,7 +144,11 @@ def _outcome(run: RunPaths) -> dict[str, str]:
     )
     if run.has(Decision):
         decision = run.load(Decision)
-        tags |= {"verdict": decision.verdict.value, "verdict_in_words": decision.summary()}
+        tags |= {
+            "verdict": decision.verdict.value,
+            "verdict_in_words": decision.summary(),
+            "compared_with_digest": decision.production or "",
+        }
     if run.has(ReleaseRecord):
         release = run.load(ReleaseRecord)
         tags |= {

@@ -72,8 +72,8 @@ def _evaluation(run: RunPaths, path: Path) -> Iterator[tuple[str, float | None]]
                 yield from _estimates(
                     f"{where}_{level}s", {"auc_delong": found["auc_delong"]}, True
                 )
-    if comparison := content.get("comparison"):
-        yield from _estimates("less_production", comparison["difference"], True)
+    comparison = content.get("comparison") or {}  # without a difference: nothing was in production
+    yield from _estimates("less_production", comparison.get("difference", {}), True)
     if not levels:  # a run of an earlier version: its record still tells some
         for name, value in run.load(EvaluationRecord).headline.items():
             yield f"test/{name}", value

@@ -10,18 +10,15 @@ from mlflow.entities import Run
 from ml_tasks.config import save_config
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.evaluation.bootstrap import Estimate
-from ml_tasks.evaluation.levels import Level
-from ml_tasks.evaluation.metrics_file import Metrics
-from ml_tasks.evaluation.performance import Performance
-from ml_tasks.inference.calibration import Calibration
-from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord, Split
+from ml_tasks.evaluation.comparison import Comparison
+from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
+from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.release.lineage import code_sha256
-from ml_tasks.release.production import note_production
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 from ml_tasks.tracking.place import place_of
-from tests.toy_run import ToyRun, make_toy_run
+from tests.toy_run import ToyRun, make_toy_run, toy_metrics
 
 MODEL = "mammography-toy"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -48,27 +45,23 @@ def told_run(
 
 
 def write_metrics(run: RunPaths, auc: float = 0.91) -> None:
-    """metrics.json as evaluate writes it, with an accuracy that cannot be computed."""
-    performance = Performance(
-        cases=6,
-        positives=3,
-        patients=6,
-        figures={
-            "auc": Estimate(value=auc, low=0.8, high=0.97),
-            "accuracy": Estimate(value=None),
-        },
-        auc_delong=Estimate(value=auc, low=0.79, high=1.0),
-        calibration_slope=None,
+    """metrics.json with this AUC of the patients, and an accuracy that cannot be computed."""
+    figures = {
+        "auc": Estimate(value=auc, low=0.8, high=0.97),
+        "accuracy": Estimate(value=None),
+    }
+    comparison = Comparison(
+        version="before", digest="sha256:before", champion={}, difference={"auc": figures["auc"]}
     )
-    metrics = Metrics(
-        positive="Positive",
-        threshold=0.5,
-        rule="toy",
-        calibration=Calibration(temperature=1.5, prior_shift=0.0),
-        levels={split: {Level.PATIENT: performance} for split in (Split.VAL, Split.TEST)},
-        slices=(),
-    )
-    write_json(run.stage("evaluate") / "metrics.json", metrics.model_dump(mode="json"))
+    metrics = toy_metrics(figures, comparison=comparison).model_dump(mode="json")
+    write_json(run.stage("evaluate") / "metrics.json", metrics)
+
+
+def moved_to(releases: Path, version: str) -> None:
+    """`production` stands at this version now."""
+    digest = f"sha256:{version}"
+    move = Move(version=version, digest=digest, reference="r", moved_at="t", digest_before=None)
+    note_move(releases, move)
 
 
 def release(toy: ToyRun) -> ReleaseRecord:
@@ -95,7 +88,7 @@ def release(toy: ToyRun) -> ReleaseRecord:
             inputs={SmokeRecord.stage: "ab" * 32},
             version=version,
             reference=f"localhost:1/mammography-toy:{version}",
-            digest=f"sha256:{sums_sha256(bundle)}",
+            digest=f"sha256:{version}",
             image_id=image_id,
             bytes_pushed=1,
             bytes_skipped=0,
@@ -103,7 +96,7 @@ def release(toy: ToyRun) -> ReleaseRecord:
             production="localhost:1/mammography-toy:production",
         )
         run.seal(work, record)
-    note_production(toy.config.paths.releases, version)
+    moved_to(toy.config.paths.releases, version)
     return record
 
 

@@ -10,12 +10,19 @@ from mlflow import MlflowClient
 from ml_tasks.config import load_config, save_config
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.records import PreprocessRecord, TrainRecord
-from ml_tasks.release.production import note_production
 from ml_tasks.storage import sha256_file, write_json
 from ml_tasks.tracking.notes import Facts, keep_facts
 from ml_tasks.tracking.registration import register
 from tests.toy_run import ToyRun
-from tests.tracking.runs import MODEL, client_of, noted_runs, release, told_run, write_metrics
+from tests.tracking.runs import (
+    MODEL,
+    client_of,
+    moved_to,
+    noted_runs,
+    release,
+    told_run,
+    write_metrics,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -46,6 +53,7 @@ def test_a_run_is_noted_with_its_figures_settings_and_hashes(toy: ToyRun) -> Non
     assert [(m.step, m.value) for m in losses] == [(1, 0.7), (2, 0.5)]
     assert run.data.metrics["test_patients/auc"] == 0.91
     assert run.data.metrics["test_patients/auc_low"] == 0.8
+    assert run.data.metrics["less_production/auc_high"] == 0.97
     assert "test_patients/accuracy" not in run.data.metrics  # not computable: not 0
     assert run.data.params["model.dropout"] == "0.5"
     data = toy.run.load(PreprocessRecord)
@@ -117,7 +125,7 @@ def test_the_alias_follows_what_serves_and_is_repaired(tmp_path: Path) -> None:
     client.delete_registered_model_alias(MODEL, "production")
     registered(first)
     assert _serving(client) == newer.version
-    note_production(first.config.paths.releases, older.version)  # gone back to the first
+    moved_to(first.config.paths.releases, older.version)  # gone back to the first
     registered(second)
     assert _serving(client) == older.version
 
