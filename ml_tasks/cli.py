@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     sample = _command(commands, "sample", _sample, "synthetic mammograms for a demo without data")
     sample.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
     sample.add_argument("--patients", type=int, help="two pictures each (520)")
+    track = _command(commands, "track", _track, "runs and releases that MLflow missed")
+    track.add_argument("--run", help="this run too, even if it is not finished")
+    track.add_argument("--all", action="store_true", help="every run that was judged")
     base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
     base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
     demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")
@@ -159,6 +162,12 @@ def _run(chosen: argparse.Namespace) -> int:
 def _release(chosen: argparse.Namespace) -> int:
     sequences.release_current(_config(chosen), chosen.run)
     return 0
+
+
+def _track(chosen: argparse.Namespace) -> int:
+    outcome = sequences.track(_config(chosen), chosen.run, chosen.all)
+    sys.stdout.write(f"{outcome.summary()}\n")
+    return 0 if outcome.complete else 1
 
 
 def _import(chosen: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from ml_tasks.config_gate import GatePolicy as GatePolicy
 from ml_tasks.config_section import Section
+from ml_tasks.config_tracking import TrackingConfig, without_login
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 
@@ -31,6 +32,7 @@ class PathsConfig(Section):
     releases: Path = Path("releases")
     model: Path = Path("model")
     logs: Path = Path("logs")
+    tracking: Path = Path("mlflow")
 
 
 class DataConfig(Section):
@@ -180,6 +182,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GatePolicy = GatePolicy()
     release: ReleaseConfig = ReleaseConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _threshold_fits_the_gate(self) -> Config:
@@ -272,7 +275,11 @@ def _anchored(config: Config, folder: Path) -> Config:
             )
         model = model.model_copy(update={"weights": str(weights)})
     return config.model_copy(
-        update={"paths": config.paths.model_copy(update=paths), "model": model}
+        update={
+            "paths": config.paths.model_copy(update=paths),
+            "model": model,
+            "tracking": config.tracking.anchored(folder),
+        }
     )
 
 
@@ -287,7 +294,7 @@ def _explain(error: ValidationError, file: str) -> str:
             lines.append(f"{key} is not a setting; {hint}Allowed here: {', '.join(allowed)}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            given = f" (it is {problem['input']!r})" if key else ""
+            given = f" (it is {without_login(repr(problem['input']))})" if key else ""
             lines.append(f"{key or 'the settings'}: {reason}{given}")
     return f"{file}: " + "\n".join(lines)
 

@@ -75,6 +75,10 @@ class RegistryUnavailable(MammoError):
     """The image registry does not answer; that passes by itself, or somebody starts it."""
 
 
+class TrackingError(MammoError):
+    """MLflow did not take a run or a release; the run's own directory still holds everything."""
+
+
 class StackError(MammoError):
     """The local stack (engine, registry, Airflow, TensorBoard) could not be started."""
 

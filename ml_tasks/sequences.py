@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config, load_config, save_config
-from ml_tasks.errors import GateRefused, ReleaseError, StageSkipped
+from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped
 from ml_tasks.records import STAGES, Decision, PreprocessRecord, ReleaseRecord, StageRecord
 from ml_tasks.release.champion import find_champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import replaced_directory, storage_errors, write_json
+from ml_tasks.tracking.backlog import judged_runs, settle
+from ml_tasks.tracking.hook import noted
+from ml_tasks.tracking.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +109,12 @@ def train_and_judge(config: Config) -> Decision:
     )
     _begin(run, config, ask_registry=False)  # push_model.sh compares with the registry later
     run.note_elsewhere()
-    train(run, config)
-    evaluate(run, config)
-    decision = gate(run, config)
+    with noted("train", run, config):
+        train(run, config)
+    with noted("evaluate", run, config):
+        evaluate(run, config)
+    with noted("gate", run, config):
+        decision = gate(run, config)
     if not decision.passed:
         raise GateRefused(
             f"{decision.summary()}. {config.paths.model} is unchanged; the report is "
@@ -148,6 +154,19 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     return run.load(ReleaseRecord)
 
 
+def track(config: Config, run_id: str | None, everything: bool) -> Outcome:
+    """`mammo track`: takes to MLflow what it missed, one run, or every run that was ever judged.
+
+    Raises:
+        ConfigError: tracking is switched off.
+        StageOrderError: there is no run of this name.
+    """
+    if not config.tracking.enabled:
+        raise ConfigError("tracking.enabled is false in config.yaml; set it to true first")
+    named = [] if run_id is None else [RunPaths.reopen(config.paths.runs, run_id).run_id]
+    return settle(config, judged_runs(config) if everything else named, seconds=None)
+
+
 def new_run_id(kind: str) -> str:
     """A run id that sorts by time: kind and the UTC time to the microsecond."""
     return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
@@ -179,9 +198,18 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
 
     module = _MODULES.get(stage, stage)
     function = getattr(import_module(f"ml_tasks.{module}"), stage)
-    if stage not in IMAGE_STAGES:
-        return function
+    if stage in IMAGE_STAGES:
+        function = _with_engine(stage, function)
 
+    def tracked(run: RunPaths, config: Config, *part: int) -> StageRecord:
+        with noted(stage, run, config):
+            record: StageRecord = function(run, config, *part)
+        return record
+
+    return tracked
+
+
+def _with_engine(stage: str, function: Callable[..., StageRecord]) -> Callable[..., StageRecord]:
     def with_engine(run: RunPaths, config: Config) -> StageRecord:
         _check_wanted(stage, config)
         from ml_tasks.release.engine import connect

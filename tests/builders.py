@@ -26,6 +26,7 @@ from ml_tasks.config import (
     TrainingConfig,
     ValidationConfig,
 )
+from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
@@ -117,6 +118,7 @@ def toy_config(root: Path, **sections: Any) -> Config:
         "split": SplitConfig(validation=0.25, test=0.25),
         "model": ModelConfig(weights="none"),
         "release": ReleaseConfig(push=False),  # no registry is there to be asked for a champion
+        "tracking": TrackingConfig(enabled=False),  # tests/tracking; a noting takes seconds
     }
     return Config(**made | sections)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from ml_tasks import sequences
 from ml_tasks.build_image import _parts
 from ml_tasks.config import Config, GatePolicy, ReleaseConfig, load_config, save_config
 from ml_tasks.config_gate import NonInferiority
+from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped, StorageError
 from ml_tasks.records import Decision, TrainRecord, ValidationRecord
 from ml_tasks.release.bundle import seal
@@ -21,6 +23,7 @@ from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.release.production import keep_training_data
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
+from ml_tasks.tracking.place import URI, place_of
 from tests.builders import (
     prepared,
     quick_training,
@@ -124,7 +127,8 @@ def test_a_model_that_passes_is_published_with_the_run_it_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_toy_network(monkeypatch)
-    config, _ = saved(tmp_path, gate=ANYTHING)
+    monkeypatch.delenv(URI, raising=False)
+    config, _ = saved(tmp_path, gate=ANYTHING, tracking=TrackingConfig())
     cleaned_for_training(config)
     assert sequences.train_and_judge(config).passed
     files = published(config)
@@ -134,6 +138,8 @@ def test_a_model_that_passes_is_published_with_the_run_it_came_from(
     assert sha256_file(config.paths.model / "model.h5") == run.load(TrainRecord).model_sha256
     assert json.loads(files["classes.json"])["positive"] == "Positive"
     assert list(config.paths.logs.rglob("events.out.tfevents.*"))
+    (noted,) = MlflowClient(place_of(config, {}).uri).search_runs(["1"])
+    assert (noted.data.tags["run_id"], noted.data.tags["verdict"]) == (run_id, "PASS")
 
 
 def test_the_next_model_is_held_against_the_one_that_was_released(

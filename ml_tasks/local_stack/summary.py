@@ -24,6 +24,7 @@ class Addresses:
     user: str
     password: str
     tensorboard: str | None
+    mlflow: str | None
     service: str | None
     curl: str | None
 
@@ -100,6 +101,7 @@ def _print_addresses(paths: RunPaths, addresses: Addresses) -> None:
         "Model report": _if_there(paths.stage("evaluate") / "report.html"),
         "Run's files": _if_there(paths.root),
         "TensorBoard": addresses.tensorboard,
+        "MLflow": addresses.mlflow,
         "Service": addresses.service and f"{addresses.service}  (forms: {addresses.service}/docs)",
         "Try it": addresses.curl,
         "End it all": "make stop",
