@@ -70,8 +70,8 @@ def guessed_patient(row: ManifestRow) -> str:
 def as_recorded(rows: Sequence[ManifestRow], recorded: Collection[str]) -> list[ManifestRow]:
     """Rows whose guessed patients have the name under which their film stands in the ledger.
 
-    Else a new picture of an old film, sorted before it, would rename the film's patient and could
-    move it to another split.
+    Else a new picture of an old film, sorted before it, would rename the film's patient. Where the
+    pictures of one film have names in several splits, `placement` refuses them.
     """
     names: dict[str, list[str]] = defaultdict(list)
     for row in rows:
