@@ -91,9 +91,11 @@ def leakage_images(
             patient=row.patient,
             split=row.split,
             pixel_sha256=pixels[row.raw],
-            fingerprint=_usable(row, found).levels,
+            fingerprint=prints[0],
+            otherwise=prints[1] if len(prints) > 1 else None,
         )
         for row, found in zip(planned, examinations(planned, raw, examiner), strict=True)
+        for prints in [_usable(row, found).prints]
     ]
 
 
