@@ -16,6 +16,7 @@ from ml_tasks.dataset.film_store import FilmStore
 from ml_tasks.dataset.leakage import LeakageCertificate, certify, refuse_leaks
 from ml_tasks.dataset.ledger import Ledger
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, class_counts, read_rows, write_rows
+from ml_tasks.dataset.placement import films_of, placed_patients
 from ml_tasks.dataset.same_films import as_recorded
 from ml_tasks.dataset.shard import (
     clean_films,
@@ -52,8 +53,8 @@ def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
     index.csv, image_spec.json, lesions.csv, report.html with contact sheets, and leakage.html.
 
     Raises:
-        DataError: a file changed since validation, a picture is in two splits, another split key
-            or other shares than the ledger's, or a class has too few patients to split.
+        DataError: a file changed since validation, a picture is in two splits or would leave its
+            split, the ledger has another key or shares, or a class has too few patients to split.
         StageOrderError: validate_data has not passed in this run, or the run has noted no champion.
         StorageError: no space left; what an earlier attempt left still stands.
     """
@@ -76,8 +77,7 @@ def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
     raw, examiner = Path(validation.raw), _examiner(run, config, validation)
     ledger = Ledger.open(config.paths.splits / LEDGER, config.split)
     rows = as_recorded(rows, ledger.recorded)
-    placed = ledger.place({row.patient for row in rows})
-    planned = planned_rows(rows, placed)
+    planned = planned_rows(rows, placed := placed_patients(rows, ledger))
     check_splits(planned, _two_classes(validation))
     images = leakage_images(rows, planned, raw, examiner)
     certificate = certify(run.run_id, images, _production(run, config))
@@ -98,7 +98,7 @@ def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
         run.seal(work, record)
     log.info(record.summary())
     refuse_leaks(certificate)
-    ledger.commit(placed, run.run_id, validation.started_at)
+    ledger.commit(placed, run.run_id, validation.started_at, films_of(rows))
     return record
 
 
@@ -116,10 +116,9 @@ def clean_shard(run: RunPaths, config: Config, shard: int) -> ShardRecord:
         raise StageOrderError(f"there is no shard {shard}; plan_cleaning made {plan.shards}")
     validation = run.load(ValidationRecord)
     mine = planned[shard :: plan.shards]
+    raw, examiner = Path(validation.raw), _examiner(run, config, validation)
     with run.writing(f"{ShardRecord.stage}/{shard_name(shard)}") as work:
-        rows_hash, films_hash = clean_films(
-            mine, Path(validation.raw), _examiner(run, config, validation), work
-        )
+        rows_hash, films_hash = clean_films(mine, raw, examiner, work)
         record = ShardRecord(
             run_id=run.run_id,
             inputs=run.mark(PlanRecord),
