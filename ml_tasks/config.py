@@ -134,6 +134,7 @@ class TrainingConfig(Section):
     batch_size: int = Field(32, ge=2, le=4096)
     epochs: int = Field(30, ge=1, le=1000)
     seed: int = Field(1, ge=0)
+    deterministic: Literal["auto"] | bool = "auto"
     early_stopping_patience: int = Field(6, ge=1)
     reduce_lr_patience: int = Field(3, ge=1)
     reduce_lr_factor: float = Field(0.3, gt=0, lt=1)

@@ -138,7 +138,8 @@ class TrainRecord(StageRecord):
     best_epoch: int
     val_loss: float
     val_auc: float
-    seconds: float
+    seconds: float  # in all attempts together
+    resumed_from: tuple[int, ...] = ()  # after which epochs it was taken up again
 
     def summary(self) -> str:
         return (
