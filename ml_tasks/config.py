@@ -9,36 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from ml_tasks.config_section import Section
+from ml_tasks.config_training import TrainingConfig, UnfreezingStep
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Block = Literal["conv2", "conv3", "conv4", "conv5"]
-
-
-class Section(BaseModel):
-    """A part of config.yaml: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `no` and `off` as false, which would quietly count as 0."""
-        field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation in (int, float):
-            raise ValueError("takes a number, not yes or no")
-        return value
 
 
 class PathsConfig(Section):
@@ -123,6 +101,7 @@ class ModelConfig(Section):
 
     input_shape: tuple[Literal[128], Literal[128], Literal[3]] = (128, 128, 3)
     weights: str = Field("imagenet", min_length=1)
+    weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     dropout: float = Field(0.5, ge=0, lt=1)
 
     @field_validator("weights", mode="before")
@@ -130,42 +109,14 @@ class ModelConfig(Section):
     def _null_is_none(cls, weights: Any) -> Any:
         return "none" if weights is None else weights
 
-
-class UnfreezingStep(Section):
-    """Which dense blocks learn, for which share of the epochs, how fast."""
-
-    blocks: tuple[Block, ...] = ()
-    share: float = Field(gt=0, le=1)
-    learning_rate: float = Field(gt=0, le=1)
-
-
-class AugmentationConfig(Section):
-    """Random changes of the training images."""
-
-    rotation_degrees: float = Field(15, ge=0, le=180)
-    horizontal_flip: bool = True
-    vertical_flip: bool = True
-
-
-class TrainingConfig(Section):
-    """How the network learns."""
-
-    batch_size: int = Field(32, ge=2, le=4096)
-    epochs: int = Field(30, ge=1, le=1000)
-    seed: int = Field(1, ge=0)
-    early_stopping_patience: int = Field(6, ge=1)
-    reduce_lr_patience: int = Field(3, ge=1)
-    reduce_lr_factor: float = Field(0.3, gt=0, lt=1)
-    from_scratch_learning_rate: float = Field(1e-3, gt=0, le=1)
-    unfreezing: tuple[UnfreezingStep, ...] = Field(
-        (
-            UnfreezingStep(blocks=(), share=0.4, learning_rate=1e-3),
-            UnfreezingStep(blocks=("conv5",), share=0.3, learning_rate=1e-4),
-            UnfreezingStep(blocks=("conv4", "conv5"), share=0.3, learning_rate=1e-5),
-        ),
-        min_length=1,
-    )
-    augmentation: AugmentationConfig = AugmentationConfig()
+    @model_validator(mode="after")
+    def _hash_of_a_file(self) -> ModelConfig:
+        if self.weights_sha256 and self.weights in ("imagenet", "none"):
+            raise ValueError(
+                f"weights_sha256 is the hash of a weights file, and weights is `{self.weights}`: "
+                "name the file there, or leave the hash out"
+            )
+        return self
 
 
 class EvaluationConfig(Section):

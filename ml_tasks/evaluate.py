@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_tasks.config import Config, EvaluationConfig
 from ml_tasks.dataset.manifest import ATTRIBUTES, IndexRow, read_rows, write_rows
-from ml_tasks.dataset.pictures import read_pictures
+from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import MetricError
@@ -57,7 +57,7 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
     index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
     with run.writing("evaluate") as work:
         network = load_network(config.model, model_file)
-        difference = _export_checked(run, network, index, work / "model.onnx")
+        difference = _export_checked(run, cleaned, network, index, work / "model.onnx")
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
         predictions = _predict(run, cleaned, index, work / "model.onnx")
         predictions_hash = write_rows(work / "predictions.csv", predictions, PredictionRow)
@@ -117,11 +117,16 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
 
 
 def _export_checked(
-    run: RunPaths, network: keras.Model, index: Sequence[IndexRow], path: Path
+    run: RunPaths,
+    cleaned: PreprocessRecord,
+    network: keras.Model,
+    index: Sequence[IndexRow],
+    path: Path,
 ) -> float:
     """Writes the ONNX model; its largest difference from the Keras model on the test pictures."""
-    rows = [row for row in index if row.split is Split.TEST][:64]
-    grey = read_pictures(run.stage("preprocess"), rows)
+    count = sum(row.split is Split.TEST for row in index)
+    array = run.unaltered(cleaned, array_file(Split.TEST), cleaned.arrays_sha256[Split.TEST])
+    grey = open_pictures(array, count)[:64]
     images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
     expected = np.asarray(network.predict(images, verbose=0))[:, 0]
     export_onnx(network, path)  # after predict: a network that was never called is refused

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
-from ml_tasks.dataset.pictures import read_pictures
+from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.model.backend import describe_device, keras
 from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import Pictures, epoch_order, fit
@@ -28,7 +28,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
     Raises:
         StorageError: no space left; the model of an earlier attempt still stands.
         TrainingError: the weights cannot be had, or the loss became no number.
-        StageOrderError: preprocess is not complete, or its index was altered.
+        StageOrderError: preprocess is not complete, or its index or pictures were altered.
     """
     cleaned = run.load(PreprocessRecord)
     if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
@@ -70,8 +70,9 @@ def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Picture
     index = run.unaltered(cleaned, "index.csv", cleaned.index_sha256)
     rows = [row for row in read_rows(index, IndexRow) if row.split is split]
     labels = np.array([row.label == cleaned.positive for row in rows], np.float32)
+    array = run.unaltered(cleaned, array_file(split), cleaned.arrays_sha256[split])
     return Pictures(
-        pixels=read_pictures(index.parent, rows),
+        pixels=open_pictures(array, len(rows)),
         labels=labels,
         order=epoch_order([row.copies for row in rows]),
     )

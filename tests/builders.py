@@ -22,9 +22,9 @@ from ml_tasks.config import (
     ModelConfig,
     PathsConfig,
     SplitConfig,
-    TrainingConfig,
     ValidationConfig,
 )
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_tasks.config import AugmentationConfig
+from ml_tasks.config_training import AugmentationConfig
 from ml_tasks.model.backend import keras
 
 

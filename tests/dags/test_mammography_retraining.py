@@ -13,7 +13,8 @@ from typing import Any
 import annotated_types
 import pytest
 
-from ml_tasks.config import CleaningConfig, Config, GatePolicy, TrainingConfig
+from ml_tasks.config import CleaningConfig, Config, GatePolicy
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.local_stack.follow import TASKS
 
 FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"

@@ -8,13 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_tasks.config import (
-    AugmentationConfig,
-    Config,
-    ModelConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from ml_tasks.config import Config, ModelConfig, SplitConfig
+from ml_tasks.config_training import AugmentationConfig, TrainingConfig
 from ml_tasks.model.backend import keras
 from ml_tasks.model.fit import Pictures, epoch_order, fit
 from ml_tasks.preprocessing import preprocess

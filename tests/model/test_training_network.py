@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml_tasks.config import AugmentationConfig, ModelConfig
+from ml_tasks.config import ModelConfig
+from ml_tasks.config_training import AugmentationConfig
 from ml_tasks.model.backend import keras
 from ml_tasks.model.training_network import Batches, training_network
 from tests.builders import toy_network
