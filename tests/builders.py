@@ -24,7 +24,7 @@ from ml_tasks.config import (
     SplitConfig,
     ValidationConfig,
 )
-from ml_tasks.config_training import TrainingConfig
+from ml_tasks.config_training import AugmentationConfig, TrainingConfig
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 200, 160
+NO_AUGMENTATION = AugmentationConfig(
+    rotation_degrees=0, horizontal_flip=False, vertical_flip=False, shift=0, zoom=0, contrast=0
+)
 
 
 def film(number: int = 0, lesion: bool = False) -> Pixels:
