@@ -11,7 +11,8 @@ import numpy as np
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.pictures import array_file, open_pictures
-from ml_tasks.model.backend import describe_device, keras
+from ml_tasks.model.backend import keras
+from ml_tasks.model.device import preflight, read_devices
 from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import Pictures, epoch_order, fit
 from ml_tasks.model.network import build_network
@@ -34,8 +35,9 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
     if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
         run.check_built_on(cleaned, ValidationRecord)
     keras.utils.set_random_seed(config.training.seed)
-    device = describe_device()
-    log.info("training on %s; weights: %s", device, config.model.weights)
+    devices = read_devices()
+    log.info(preflight(devices))
+    log.info("weights: %s", config.model.weights)
     train_set, validation = (_pictures(run, cleaned, split) for split in (Split.TRAIN, Split.VAL))
     log.info(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
@@ -54,7 +56,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
             inputs=run.mark(PreprocessRecord),
             model_sha256=sha256_file(work / "model.h5"),
             weights=config.model.weights,
-            device=device,
+            device=devices.summary(),
             epochs=len(history),
             best_epoch=int(best.best["epoch"]),
             val_loss=best.best["val_loss"],
