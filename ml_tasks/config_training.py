@@ -36,6 +36,7 @@ class TrainingConfig(Section):
     batch_size: int = Field(32, ge=2, le=4096)
     epochs: int = Field(30, ge=1, le=1000)
     seed: int = Field(1, ge=0)
+    deterministic: Literal["auto"] | bool = "auto"
     precision: Literal["auto", "float32", "mixed"] = "auto"
     xla: Literal["auto", "on", "off"] = "auto"
     histograms: bool = False

@@ -39,6 +39,16 @@ class TrainingError(MammoError):
     """The network could not be built or trained."""
 
 
+class TrainingStopped(MammoError):
+    """Training was asked to end before it was complete; the next attempt goes on from there."""
+
+    exit_status = 128 + 15  # as a shell reports a process that SIGTERM ended
+
+
+class RunBusy(MammoError):
+    """Another process works on this very run."""
+
+
 class MetricError(MammoError):
     """A metric that the gate needs is missing or is no number: nothing may be shipped."""
 

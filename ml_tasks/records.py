@@ -137,7 +137,8 @@ class TrainRecord(StageRecord):
     best_epoch: int
     val_loss: float
     val_auc: float
-    seconds: float
+    seconds: float  # in all attempts together
+    resumed_from: tuple[int, ...] = ()  # the epochs after which it was interrupted
 
     def summary(self) -> str:
         return (

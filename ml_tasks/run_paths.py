@@ -75,6 +75,11 @@ class RunPaths:
             return self.log_root / folder_name(self.run_id)
         return self.root / "logs"
 
+    @property
+    def checkpoint(self) -> Path:
+        """What training needs to go on after an interruption; gone once it is complete."""
+        return self.root / "checkpoint"
+
     def stage(self, stage: str) -> Path:
         """The directory that `stage` leaves behind; it exists only once the stage is complete."""
         if stage == "preprocess":

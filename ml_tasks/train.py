@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-import shutil
-import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +15,13 @@ from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.model.backend import keras
+from ml_tasks.model.checkpoint import CheckpointStore
+from ml_tasks.model.determinism import make_deterministic
 from ml_tasks.model.device import preflight, read_devices
 from ml_tasks.model.export import save_network
-from ml_tasks.model.fit import Pictures, epoch_order, fit
+from ml_tasks.model.fit import FitPlaces, Fitted, Pictures, epoch_order, fit
 from ml_tasks.model.network import build_network
+from ml_tasks.model.stopping import StopRequest, stopping_at_sigterm
 from ml_tasks.records import PreprocessRecord, Split, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_json
@@ -26,46 +32,91 @@ log = logging.getLogger(__name__)
 def train(run: RunPaths, config: Config) -> TrainRecord:
     """Writes model.h5, classes.json and history.json; TensorBoard logs go to run.logs as it runs.
 
+    After each epoch a checkpoint is written; where one is left of the same settings, data and code,
+    training goes on from it.
+
     Raises:
-        StorageError: no space left; the model of an earlier attempt still stands.
+        StorageError: no space left; the model of an earlier attempt and the checkpoint still stand.
         TrainingError: the weights cannot be had, or the loss became no number.
+        TrainingStopped: SIGTERM came; the next attempt goes on after the last complete epoch.
+        RunBusy: another process trains this run.
         StageOrderError: preprocess is not complete, or its index or pictures were altered.
     """
     cleaned = run.load(PreprocessRecord)
     if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
         run.check_built_on(cleaned, ValidationRecord)
+    store = CheckpointStore(run.checkpoint, training_key(cleaned, config))
+    with store.owned(), stopping_at_sigterm(store.kept) as stop:
+        record = _trained(run, config, cleaned, store, stop)
+        store.remove()
+    log.info(record.summary())
+    return record
+
+
+def training_key(cleaned: PreprocessRecord, config: Config) -> dict[str, str]:
+    """What a training hangs on, each with its hash: a checkpoint is good for the same ones only."""
+    of_this_run = {"run_id", "inputs", "started_at", "raw", "manifest_sha256", "warnings"}
+    of_this_run |= {"certificate", "quarantined"}
+    code = sorted((Path(__file__).parent / "model").glob("*.py"))
+    libraries = {name: version(name) for name in ("keras", "numpy")}
+    return {
+        "the section model": _hash(config.model.model_dump(mode="json")),
+        "the section training": _hash(config.training.model_dump(mode="json")),
+        "the cleaned data": _hash(cleaned.model_dump(mode="json", exclude=of_this_run)),
+        "the code": _hash({path.name: sha256_file(path) for path in code}),
+        "the libraries": _hash({**libraries, "backend": keras.config.backend()}),
+    }
+
+
+def _hash(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _trained(
+    run: RunPaths,
+    config: Config,
+    cleaned: PreprocessRecord,
+    store: CheckpointStore,
+    stop: StopRequest,
+) -> TrainRecord:
     keras.utils.set_random_seed(config.training.seed)
+    deterministic = make_deterministic(config.training.deterministic)
     devices = read_devices()
     log.info(preflight(devices))
-    log.info("weights: %s", config.model.weights)
+    log.info("weights: %s%s", config.model.weights, "; deterministic" if deterministic else "")
     train_set, validation = (_pictures(run, cleaned, split) for split in (Split.TRAIN, Split.VAL))
     log.info(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
     )
     weights = _class_weights(cleaned)
-    start = time.monotonic()
     network = build_network(config.model)
+    places = FitPlaces(run.logs, store, stop)
+    fitted = fit(network, train_set, validation, config, places, weights)
     with run.writing("train") as work:
-        shutil.rmtree(run.logs, ignore_errors=True)  # of an earlier attempt of this very run
-        best, history = fit(network, train_set, validation, config, run.logs, weights)
         save_network(network, work / "model.h5")
         write_json(work / "classes.json", _classes(cleaned, config))
-        write_json(work / "history.json", history)
-        record = TrainRecord(
-            run_id=run.run_id,
-            inputs=run.mark(PreprocessRecord),
-            model_sha256=sha256_file(work / "model.h5"),
-            weights=config.model.weights,
-            device=devices.summary(),
-            epochs=len(history),
-            best_epoch=int(best.best["epoch"]),
-            val_loss=best.best["val_loss"],
-            val_auc=best.best["val_auc"],
-            seconds=round(time.monotonic() - start, 1),
-        )
+        write_json(work / "history.json", fitted.history)
+        record = _record(run, config, devices.summary(), fitted, sha256_file(work / "model.h5"))
         run.seal(work, record)
-    log.info(record.summary())
     return record
+
+
+def _record(
+    run: RunPaths, config: Config, device: str, fitted: Fitted, model_sha256: str
+) -> TrainRecord:
+    return TrainRecord(
+        run_id=run.run_id,
+        inputs=run.mark(PreprocessRecord),
+        model_sha256=model_sha256,
+        weights=config.model.weights,
+        device=device,
+        epochs=len(fitted.history),
+        best_epoch=int(fitted.best["epoch"]),
+        val_loss=fitted.best["val_loss"],
+        val_auc=fitted.best["val_auc"],
+        seconds=round(fitted.seconds, 1),
+        resumed_from=fitted.resumed_from,
+    )
 
 
 def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Pictures:

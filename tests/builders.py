@@ -38,6 +38,8 @@ from ml_tasks.storage import sha256_file, write_bytes
 if TYPE_CHECKING:
     import keras
 
+    from ml_tasks.model.fit import FitPlaces
+
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 200, 160
 NO_AUGMENTATION = AugmentationConfig(
@@ -181,6 +183,16 @@ def toy_network(config: ModelConfig) -> keras.Model:
     dropped = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
     outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
     return keras.Model(inputs, outputs, name="toy")
+
+
+def fit_places(folder: Path, made_for: str = "these tests") -> FitPlaces:
+    """Logs and checkpoints below `folder`; nobody asks to stop."""
+    from ml_tasks.model.checkpoint import CheckpointStore
+    from ml_tasks.model.fit import FitPlaces
+    from ml_tasks.model.stopping import StopRequest
+
+    store = CheckpointStore(folder / "checkpoint", {"the settings": made_for})
+    return FitPlaces(folder / "logs", store, StopRequest())
 
 
 def use_toy_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ml_tasks.model.backend import keras
+from ml_tasks.model.stopping import StopRequest
 from ml_tasks.model.training_network import Batches
 
 
@@ -29,8 +30,11 @@ class TrainingModeNetwork(keras.Model):  # type: ignore[misc]
 class RefreshBatchNorm(keras.callbacks.Callback):  # type: ignore[misc]
     """Measures the trainable batch norms over `batches` whenever a validation begins."""
 
-    def __init__(self, network: keras.Model, batches: Batches) -> None:
+    def __init__(
+        self, network: keras.Model, batches: Batches, stop: StopRequest | None = None
+    ) -> None:
         super().__init__()
+        self._stop = stop or StopRequest()
         self._layers = [
             layer
             for layer in network.layers
@@ -60,6 +64,7 @@ class RefreshBatchNorm(keras.callbacks.Callback):  # type: ignore[misc]
         means: list[Any] = [0.0] * len(self._layers)
         squares: list[Any] = [0.0] * len(self._layers)
         for index in range(len(self._batches)):
+            self._stop.check()
             images, _ = self._batches[index]
             self._measuring.predict_on_batch(images)
             total += len(images)

@@ -11,10 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_tasks.config import Config
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.model.backend import keras
 from ml_tasks.model.batch_norm import RefreshBatchNorm
-from ml_tasks.model.callbacks import EpochLine, KeepBest
+from ml_tasks.model.callbacks import (
+    BetweenBatches,
+    EndStepEarly,
+    EpochLine,
+    FiniteLoss,
+    KeepBest,
+)
+from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.model.network import pretrained, set_trainable
+from ml_tasks.model.resumption import Resumption
+from ml_tasks.model.stopping import StopRequest
+from ml_tasks.model.tensorboard import begin_curves
 from ml_tasks.model.training_network import Batches, training_network
 
 log = logging.getLogger(__name__)
@@ -55,65 +66,109 @@ def fit_steps(config: Config) -> list[FitStep]:
     return planned
 
 
+@dataclass(frozen=True)
+class FitPlaces:
+    """Where TensorBoard's files and the checkpoints go, and who may ask training to end."""
+
+    logs: Path
+    store: CheckpointStore
+    stop: StopRequest
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to; its network holds the best weights."""
+
+    best: dict[str, float]  # epoch, val_loss, val_auc
+    history: list[dict[str, float]]
+    seconds: float  # in all attempts together
+    resumed_from: tuple[int, ...]  # the epochs after which it was interrupted
+
+
 def fit(
     network: keras.Model,
     train: Pictures,
     validation: Pictures,
     config: Config,
-    logs: Path,
+    places: FitPlaces,
     class_weights: dict[int, float] | None = None,
-) -> tuple[KeepBest, list[dict[str, float]]]:
-    """Trains `network` in place, leaves it with its best weights; gives those and the history.
+) -> Fitted:
+    """Trains `network` in place and leaves it with its best weights; resumes where it can.
 
     `class_weights` (label 0 or 1 to factor) scales the training loss; validation is unweighted.
+
+    Raises:
+        TrainingError: the loss became no number; the checkpoint before it stands.
+        StorageError: no space left for a checkpoint; the one before stands.
     """
-    training = config.training
     steps = fit_steps(config)
-    trainer = training_network(network, training.augmentation, training.seed)
-    best, line = KeepBest(network), EpochLine(steps[-1].last_epoch)
-    tensorboard = keras.callbacks.TensorBoard(log_dir=str(logs), write_graph=False)
-    batches = Batches(
-        train.pixels, train.labels, train.order, training.batch_size, seed=training.seed
-    )
-    plain = Batches(train.pixels, train.labels, train.order, training.batch_size)
-    held_out = Batches(validation.pixels, validation.labels, validation.order, training.batch_size)
-    start = 0
-    for step in steps:
-        _compile(network, trainer, step)
-        stopping = keras.callbacks.EarlyStopping(
-            monitor="val_loss", patience=training.early_stopping_patience
-        )
+    trainer = training_network(network, config.training.augmentation, config.training.seed)
+    best, line = KeepBest(network), EpochLine(steps[-1].last_epoch, places.store.kept)
+    data = _Data.of(train, validation, config.training)
+    resumption = Resumption(places.store, trainer, best, line)
+    begin_curves(places.logs, resumption.epoch)
+    begin = 0
+    for place, step in enumerate(steps):
+        begin, first = step.last_epoch, max(begin, resumption.epoch)
+        if resumption.is_over(place):
+            continue
+        compiled(network, trainer, step)
+        callbacks = [
+            *_watching(network, data, config.training, places),
+            best,
+            line,
+            keras.callbacks.TensorBoard(log_dir=str(places.logs), write_graph=False),
+        ]
+        callbacks.append(resumption.saving(place, step.last_epoch, callbacks, places.stop))
         trainer.fit(
-            batches,
-            validation_data=held_out,
-            initial_epoch=start,
+            data.shuffled,
+            shuffle=False,  # of the batches, by Python's own generator, which nobody saves
+            validation_data=data.held_out,
+            initial_epoch=first,
             epochs=step.last_epoch,
             verbose=0,
             class_weight=class_weights,
-            callbacks=[
-                RefreshBatchNorm(network, plain),
-                keras.callbacks.ReduceLROnPlateau(
-                    monitor="val_loss",
-                    factor=training.reduce_lr_factor,
-                    patience=training.reduce_lr_patience,
-                ),
-                stopping,
-                best,
-                line,
-                tensorboard,
-            ],
+            callbacks=callbacks,
         )
         best.restore()
-        if stopping.stopped_epoch:
-            log.info(
-                "no better validation loss for %d epochs: this step ends early",
-                training.early_stopping_patience,
-            )
-        start = step.last_epoch
-    return best, line.history
+    return Fitted(best.best, line.history, line.seconds, resumption.resumed_from)
 
 
-def _compile(network: keras.Model, trainer: keras.Model, step: FitStep) -> None:
+@dataclass(frozen=True)
+class _Data:
+    """The training split shuffled and as it stands, and the validation split."""
+
+    shuffled: Batches
+    plain: Batches
+    held_out: Batches
+
+    @classmethod
+    def of(cls, train: Pictures, validation: Pictures, training: TrainingConfig) -> _Data:
+        def batches(of: Pictures, seed: int | None = None) -> Batches:
+            return Batches(of.pixels, of.labels, of.order, training.batch_size, seed=seed)
+
+        return cls(batches(train, training.seed), batches(train), batches(validation))
+
+
+def _watching(
+    network: keras.Model, data: _Data, training: TrainingConfig, places: FitPlaces
+) -> list[keras.callbacks.Callback]:
+    """What steers one step, in the order in which it acts."""
+    return [
+        BetweenBatches(data.shuffled, places.stop),
+        FiniteLoss(places.store.kept),
+        RefreshBatchNorm(network, data.plain, places.stop),
+        keras.callbacks.ReduceLROnPlateau(
+            monitor="val_loss",
+            factor=training.reduce_lr_factor,
+            patience=training.reduce_lr_patience,
+        ),
+        EndStepEarly(training.early_stopping_patience),
+    ]
+
+
+def compiled(network: keras.Model, trainer: keras.Model, step: FitStep) -> keras.Model:
+    """`trainer` compiled for one step: what learns, how fast, by which loss and metrics."""
     count = set_trainable(network, step.blocks)
     what = "the whole network" if step.blocks is None else ", ".join(("the head", *step.blocks))
     log.info(
@@ -129,6 +184,7 @@ def _compile(network: keras.Model, trainer: keras.Model, step: FitStep) -> None:
         metrics=["accuracy", keras.metrics.AUC(name="auc")],
         jit_compile=False,
     )
+    return trainer
 
 
 def epoch_order(copies: Sequence[int]) -> NDArray[np.intp]:

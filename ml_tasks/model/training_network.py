@@ -41,9 +41,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """`order` lists the pictures of an epoch, repeats included; no seed: never shuffled."""
         super().__init__()
         self._pixels, self._labels = pixels, labels
-        self._order, self._batch_size = order.copy(), batch_size
-        self._random = None if seed is None else np.random.default_rng(seed)
-        self.on_epoch_end()
+        self._in_order, self._batch_size, self._seed = order.copy(), batch_size, seed
+        self.begin_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
@@ -52,6 +51,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         return self._pixels[chosen][..., np.newaxis], self._labels[chosen][:, np.newaxis]
 
-    def on_epoch_end(self) -> None:
-        if self._random is not None:
-            self._random.shuffle(self._order)
+    def begin_epoch(self, epoch: int) -> None:
+        """Shuffles for `epoch`, by the seed and its number alone: a resumed training needs no more.
+
+        The order is replaced, not altered: Keras still prefetches from the one before.
+        """
+        self._order = self._in_order
+        if self._seed is not None:
+            self._order = np.random.default_rng((self._seed, epoch)).permutation(self._in_order)

@@ -20,6 +20,7 @@ from tests.builders import (
     NO_AUGMENTATION,
     encoded,
     film,
+    fit_places,
     quick_training,
     toy_config,
     toy_network,
@@ -56,7 +57,7 @@ def test_the_loss_of_a_picture_is_scaled_by_its_class(tmp_path: Path) -> None:
     found = np.asarray(network(images, training=False))[:, 0]
     each = -np.where(data.labels == 1, np.log(found), np.log(1 - found))
     scaled = np.where(data.labels == 1, weights[1], weights[0]) * each
-    _, history = fit(network, data, data, config, tmp_path, weights)
+    history = fit(network, data, data, config, fit_places(tmp_path), weights).history
     assert history[0]["loss"] == pytest.approx(scaled.mean(), rel=1e-4)
     assert history[0]["val_loss"] == pytest.approx(each.mean(), rel=1e-4)
     assert scaled.mean() != pytest.approx(each.mean(), rel=0.05)

@@ -15,7 +15,7 @@ from ml_tasks.model.backend import keras
 from ml_tasks.model.callbacks import KeepBest
 from ml_tasks.model.fit import FitStep, Pictures, epoch_order, fit, fit_steps
 from ml_tasks.model.network import set_trainable
-from tests.builders import toy_network
+from tests.builders import fit_places, toy_network
 
 
 def settings(weights: str = "none", **training: object) -> Config:
@@ -84,11 +84,12 @@ def test_the_toy_learns_and_is_left_with_its_best_weights(
     config = settings(epochs=5, from_scratch_learning_rate=0.02)
     network = toy_network(config.model)
     train = pictures()
-    best, history = fit(network, train, pictures(), config, tmp_path / "logs")
+    fitted = fit(network, train, pictures(), config, fit_places(tmp_path))
+    best, history = fitted.best, fitted.history
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
     losses = [row["val_loss"] for row in history]
-    assert best.best["val_loss"] == min(losses) < losses[0]
-    assert best.best["epoch"] == losses.index(min(losses)) + 1
+    assert best["val_loss"] == min(losses) < losses[0]
+    assert best["epoch"] == losses.index(min(losses)) + 1
     images = np.repeat(train.pixels[..., np.newaxis].astype(np.float32), 3, axis=-1)
     found = np.clip(np.asarray(network(images, training=False))[:, 0], 1e-7, 1 - 1e-7)
     loss = -np.mean(np.where(train.labels == 1, np.log(found), np.log(1 - found)))
@@ -107,16 +108,21 @@ def test_steps_freeze_what_they_do_not_name(tmp_path: Path) -> None:
     config = settings("imagenet", epochs=1, unfreezing=steps)
     network = toy_network(config.model)
     before = {layer.name: layer.get_weights() for layer in network.layers}
-    fit(network, pictures(), pictures(), config, tmp_path)
+    fit(network, pictures(), pictures(), config, fit_places(tmp_path))
     for layer in network.layers:
         same = all(map(np.array_equal, before[layer.name], layer.get_weights()))
         assert same is (layer.name != "probability"), layer.name
 
 
-def test_a_loss_that_becomes_no_number_stops_at_once_and_names_the_epoch(tmp_path: Path) -> None:
+def test_a_loss_that_becomes_no_number_stops_at_its_batch_and_names_it(tmp_path: Path) -> None:
     config = settings(epochs=5)
-    with pytest.raises(TrainingError, match=r"loss became nan .* in epoch 1; lower the learning"):
-        fit(toy_network(config.model), pictures(broken=True), pictures(), config, tmp_path)
+    places = fit_places(tmp_path)
+    with pytest.raises(
+        TrainingError,
+        match=r"the loss became nan in epoch 1, batch 1 of 2 \(no epoch was complete\); lower the",
+    ):
+        fit(toy_network(config.model), pictures(broken=True), pictures(), config, places)
+    assert places.store.load() is None
 
 
 def test_a_step_without_progress_ends_early_and_the_next_one_goes_on(
@@ -128,8 +134,9 @@ def test_a_step_without_progress_ends_early_and_the_next_one_goes_on(
         {"blocks": ["conv5"], "share": 0.5, "learning_rate": 1e-12},
     ]
     config = settings("imagenet", epochs=8, unfreezing=steps, early_stopping_patience=1)
-    _, history = fit(toy_network(config.model), pictures(), pictures(), config, tmp_path)
-    epochs = [row["epoch"] for row in history]
+    places = fit_places(tmp_path)
+    fitted = fit(toy_network(config.model), pictures(), pictures(), config, places)
+    epochs = [row["epoch"] for row in fitted.history]
     assert epochs == sorted(epochs) and epochs[0] == 1
     assert 5 in epochs and len(epochs) < 8
     assert "no better validation loss for 1 epochs: this step ends early" in caplog.text

@@ -85,16 +85,19 @@ def test_batches_without_a_seed_keep_the_order_and_the_repeats() -> None:
     plain = batches()
     assert len(plain) == 3
     assert numbers(plain) == [0, 1, 1, 2, 3, 4, 5, 5, 5]
-    plain.on_epoch_end()
+    plain.begin_epoch(1)
     assert numbers(plain) == [0, 1, 1, 2, 3, 4, 5, 5, 5]
 
 
 def test_batches_with_a_seed_are_shuffled_anew_for_each_epoch() -> None:
     shuffled = batches(seed=1)
     first = numbers(shuffled)
-    shuffled.on_epoch_end()
+    shuffled.begin_epoch(1)
     second = numbers(shuffled)
     assert sorted(first) == sorted(second) == numbers(batches())
     assert first != second
     assert numbers(batches(seed=1)) == first
     assert numbers(batches(seed=2)) != first
+    again = batches(seed=1)
+    again.begin_epoch(1)
+    assert numbers(again) == second, "a resumed training must see what an unbroken one sees"
