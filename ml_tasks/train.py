@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.model.backend import keras
 from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.model.determinism import make_deterministic
-from ml_tasks.model.device import preflight, read_devices
+from ml_tasks.model.device import holders, preflight, read_devices
 from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import FitPlaces, Fitted, Pictures, epoch_order, fit
+from ml_tasks.model.memory import within_memory
 from ml_tasks.model.network import build_network
+from ml_tasks.model.precision import Arithmetic, compiled, computing_in, precision_policy
 from ml_tasks.model.stopping import StopRequest, stopping_at_sigterm
 from ml_tasks.records import PreprocessRecord, Split, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths
@@ -79,7 +82,6 @@ def _trained(
     store: CheckpointStore,
     stop: StopRequest,
 ) -> TrainRecord:
-    keras.utils.set_random_seed(config.training.seed)
     deterministic = make_deterministic(config.training.deterministic)
     devices = read_devices()
     log.info(preflight(devices))
@@ -89,9 +91,20 @@ def _trained(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
     )
     weights = _class_weights(cleaned)
-    network = build_network(config.model)
     places = FitPlaces(run.logs, store, stop)
-    fitted = fit(network, train_set, validation, config, places, weights)
+    arithmetic = Arithmetic(
+        precision_policy(config.training, devices),
+        compiled(config.training, devices, deterministic),
+    )
+
+    def attempt(parts: int) -> tuple[keras.Model, Fitted]:
+        keras.utils.set_random_seed(config.training.seed)
+        with computing_in(arithmetic.policy):
+            network = build_network(config.model)
+        how = replace(arithmetic, parts=parts)
+        return network, fit(network, train_set, validation, config, places, weights, how)
+
+    network, fitted = within_memory(attempt, config.training.batch_size, _holders)
     with run.writing("train") as work:
         save_network(network, work / "model.h5")
         write_json(work / "classes.json", _classes(cleaned, config))
@@ -99,6 +112,12 @@ def _trained(
         record = _record(run, config, devices.summary(), fitted, sha256_file(work / "model.h5"))
         run.seal(work, record)
     return record
+
+
+def _holders() -> str:
+    """Who holds the memory of the device that trains, as it is now."""
+    gpu = read_devices().gpu
+    return holders(gpu) if gpu else "see what else runs on this machine"
 
 
 def _record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ml_tasks.config_training import TrainingConfig
 from ml_tasks.model.backend import keras
@@ -43,6 +44,18 @@ def compiled(training: TrainingConfig, devices: Devices, deterministic: bool) ->
             log.warning("training.xla: off, since training is deterministic; XLA does not do both")
         return False
     return training.xla == "on" or (training.xla == "auto" and devices.usable > 0)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a training computes; `parts` batches make one update of the weights."""
+
+    policy: str = "float32"
+    compiled: bool = False
+    parts: int = 1
+
+
+PLAIN = Arithmetic()
 
 
 @contextmanager
