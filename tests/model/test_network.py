@@ -92,7 +92,7 @@ def test_a_model_file_that_does_not_fit_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_toy_network(monkeypatch)
-    (tmp_path / "damaged.h5").write_bytes(b"\x89HDF and nothing")
+    (tmp_path / "damaged.h5").write_bytes(b"\x89HDF\r\n\x1a\n and nothing")
     inputs = keras.Input((128, 128, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(inputs)
     keras.Model(inputs, keras.layers.Dense(7)(pooled)).save(tmp_path / "other.h5")
