@@ -23,7 +23,7 @@ build_image → smoke_test → push_model`
 **A model that fails the gate is a normal outcome:** the run is green, what follows is skipped, and
 the reasons are the last lines of the gate's log. **A red task** says in its log what is wrong and
 what to do; mend that, then clear the task: it and what follows run again. A re-run of a stage
-replaces its own output and nothing else. A changed setting needs a new run. One run goes at a time; `production` moves last.
+replaces its own output and nothing else; train goes on after its last complete epoch. A changed setting needs a new run. One run goes at a time; `production` moves last.
 
 The work is done by the package `ml_tasks`, one module for each stage; `mammo <stage>` runs it
 without Airflow.
@@ -158,8 +158,15 @@ def mammography_retraining() -> None:
     @task(
         queue="gpu",
         pool="gpu",
+        # A try that ends, by this limit too, costs an epoch at most: the next goes on after the
+        # last complete one. So there are more tries than elsewhere, and time for a worker to come
+        # back. Wrong data or settings and a loss that is no number fail at once: they would again.
+        # Task token, heartbeat and the broker's patience outlast this limit: docs/training.md.
         execution_timeout=timedelta(days=3),
-        doc_md="Trains DenseNet-121, on a GPU where there is one; one line for each epoch.",
+        retries=3,
+        retry_delay=timedelta(minutes=5),
+        doc_md="Trains DenseNet-121, on a GPU where there is one; one line for each epoch. "
+        "Stopped or failed, it goes on after its last complete epoch when it runs again.",
     )
     def train() -> dict[str, Any]:
         from operators.stage_task import run_stage

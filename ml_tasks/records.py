@@ -138,7 +138,7 @@ class TrainRecord(StageRecord):
     val_loss: float
     val_auc: float
     seconds: float  # in all attempts together
-    resumed_from: tuple[int, ...] = ()  # the epochs after which it was interrupted
+    resumed_from: tuple[int, ...] = ()  # after which epochs it was taken up again
 
     def summary(self) -> str:
         return (

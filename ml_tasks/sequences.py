@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config, load_config, save_config
-from ml_tasks.errors import GateRefused, ReleaseError, StageSkipped
-from ml_tasks.records import STAGES, Decision, PreprocessRecord, ReleaseRecord, StageRecord
+from ml_tasks.errors import GateRefused, ReleaseError, RunBusy, StageSkipped
+from ml_tasks.records import (
+    STAGES,
+    Decision,
+    PreprocessRecord,
+    ReleaseRecord,
+    StageRecord,
+    TrainRecord,
+)
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import replaced_directory, storage_errors, write_json
 
@@ -21,6 +28,7 @@ log = logging.getLogger(__name__)
 
 IMAGE_STAGES = STAGES[-3:]  # those that need a Docker engine
 CURRENT = "run.json"  # beside model.h5: which run it came from
+UNFINISHED = "unfinished-train.json"  # in paths.runs: the run that `train_and_judge` is in
 
 
 def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Config:
@@ -86,32 +94,69 @@ def clean(config: Config) -> PreprocessRecord:
 def train_and_judge(config: Config) -> Decision:
     """`python -m ml_tasks.train`: trains on paths.cleaned, judges, on PASS fills paths.model.
 
+    Goes on with the last such run if that did not come to its verdict and the settings of model and
+    training, the data and the code are the same.
+
     Raises:
         GateRefused: the gate's verdict is FAIL; paths.model keeps what it held.
     """
     from ml_tasks.evaluate import evaluate
     from ml_tasks.gate import gate
-    from ml_tasks.train import train
+    from ml_tasks.train import train, training_key
 
-    run = RunPaths(
-        config.paths.runs,
-        new_run_id("train"),
-        cleaned=config.paths.cleaned,
-        log_root=config.paths.logs,
-    )
+    run = _training_run(config, new_run_id("train"))
+    made_for = training_key(run.load(PreprocessRecord), config)
+    run = _unfinished(config, made_for) or run
     save_config(config, run.config)
     run.note_elsewhere()
-    train(run, config)
+    pointer = config.paths.runs / UNFINISHED
+    write_json(pointer, {"run_id": run.run_id, "made_for": made_for})
+    if not run.has(TrainRecord) or run.load(TrainRecord).inputs != run.mark(PreprocessRecord):
+        train(run, config)
     evaluate(run, config)
     decision = gate(run, config)
+    if decision.passed:
+        publish(run, config)
+    pointer.unlink()
     if not decision.passed:
         raise GateRefused(
             f"{decision.summary()}. {config.paths.model} is unchanged; the report is "
             f"{run.stage('evaluate') / 'report.html'}"
         )
-    publish(run, config)
     log.info("report: %s", run.stage("evaluate") / "report.html")
     return decision
+
+
+def _training_run(config: Config, run_id: str) -> RunPaths:
+    paths = config.paths
+    return RunPaths(paths.runs, run_id, cleaned=paths.cleaned, log_root=paths.logs)
+
+
+def _unfinished(config: Config, made_for: Mapping[str, str]) -> RunPaths | None:
+    """The run that `train_and_judge` began last and did not finish, if it was made for the same."""
+    from ml_tasks.model.checkpoint import CheckpointStore, differences
+
+    pointer = config.paths.runs / UNFINISHED
+    if not pointer.exists():
+        return None
+    noted = json.loads(pointer.read_text())
+    run = _training_run(config, noted["run_id"])
+    changed = differences(made_for, noted["made_for"])
+    store = CheckpointStore(run.checkpoint, made_for)
+    try:
+        with store.owned():  # else it is not unfinished, but at work
+            if not changed:
+                log.info("going on with run %s, which was interrupted", run.run_id)
+                return run
+            store.remove()
+    except RunBusy:
+        return None
+    log.info(
+        "a new run begins: since the interrupted run %s there changed %s",
+        run.run_id,
+        ", ".join(changed),
+    )
+    return None
 
 
 def publish(run: RunPaths, config: Config) -> None:

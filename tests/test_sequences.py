@@ -13,6 +13,7 @@ import pytest
 from ml_tasks import sequences
 from ml_tasks.config import Config, GatePolicy, load_config, save_config
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped, StorageError
+from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.records import Decision, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
@@ -144,6 +145,69 @@ def test_a_model_that_fails_leaves_what_stood_there(
         sequences.train_and_judge(strict)
     assert published(config) == before
     assert GateRefused.exit_status == 3
+
+
+class Crash(Exception):
+    """Stands for whatever ends a process."""
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    monkeypatch.setattr(what, crash)
+
+
+def ids(config: Config) -> list[str]:
+    return sorted(path.name for path in config.paths.runs.glob("train-*"))
+
+
+def test_the_guides_command_goes_on_with_the_run_that_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it saved the trained model, and again while it was judged: nothing is trained twice."""
+    use_toy_network(monkeypatch)
+    caplog.set_level(logging.INFO, "ml_tasks")
+    config, _ = saved(tmp_path, gate=ANYTHING)
+    cleaned_for_training(config)
+    for place in ("ml_tasks.train.save_network", "ml_tasks.evaluate.evaluate"):
+        with monkeypatch.context() as patch:
+            interrupt(patch, place)
+            with pytest.raises(Crash):
+                sequences.train_and_judge(config)
+    assert sequences.train_and_judge(config).passed
+    assert len(ids(config)) == 1
+    assert f"going on with run {ids(config)[0]}, which was interrupted" in caplog.text
+    assert caplog.text.count("resumed from epoch 3") == 1
+    assert sum(line.startswith("epoch ") for line in caplog.messages) == 3
+    pointer = config.paths.runs / sequences.UNFINISHED
+    assert not pointer.exists(), "a run that came to its verdict must not be gone on with"
+
+
+def test_after_a_change_or_beside_another_process_the_guides_command_begins_a_new_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    use_toy_network(monkeypatch)
+    caplog.set_level(logging.INFO, "ml_tasks")
+    config, _ = saved(tmp_path, gate=ANYTHING)
+    cleaned_for_training(config)
+    with monkeypatch.context() as patch:
+        interrupt(patch, "ml_tasks.train.save_network")
+        with pytest.raises(Crash):
+            sequences.train_and_judge(config)
+        (first,) = ids(config)
+        left = RunPaths(config.paths.runs, first).checkpoint
+        with CheckpointStore(left, {}).owned(), pytest.raises(Crash):
+            sequences.train_and_judge(config)
+    (_, second) = ids(config)
+    assert left.exists(), "it belongs to a training that is at work"
+    sequences.train_and_judge(config.model_copy(update={"training": quick_training(seed=7)}))
+    said = (
+        f"a new run begins: since the interrupted run {second} there changed the section training"
+    )
+    assert said in caplog.messages and "resumed" not in caplog.text
+    assert len(ids(config)) == 3
+    assert not RunPaths(config.paths.runs, second).checkpoint.exists()
 
 
 def test_a_model_folder_of_the_users_own_is_not_replaced(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from ml_tasks.config import DataConfig
 from ml_tasks.errors import StageOrderError, TrainingError
+from ml_tasks.model.checkpoint import Checkpoint, CheckpointStore, differences
 from ml_tasks.records import PreprocessRecord, TrainRecord
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
-from ml_tasks.train import train
+from ml_tasks.train import train, training_key
 from tests.builders import prepared, quick_training, toy_config, use_toy_network
 
 
@@ -59,6 +60,48 @@ def test_it_leaves_the_model_its_classes_its_history_and_live_logs(
     lines = [line.getMessage() for line in caplog.records]
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert lines[-1] == record.summary()
+
+
+def test_a_second_attempt_goes_on_and_tells_the_time_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ml_tasks")
+    config = toy_config(tmp_path, training=quick_training())
+    run = prepared(config)
+    original = CheckpointStore.save
+
+    def save(store: CheckpointStore, checkpoint: Checkpoint) -> None:
+        original(store, checkpoint)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, config)
+    curves = sorted(run.logs.rglob("events.out.tfevents.*"))
+    record = train(run, config)
+    assert record.resumed_from == (1,) and record.epochs == 3
+    assert caplog.messages.count("resumed from epoch 1") == 1
+    assert set(curves) < set(run.logs.rglob("events.out.tfevents.*")), "the curves go on"
+    assert not run.checkpoint.exists()
+
+
+def test_what_a_training_hangs_on_is_told_apart(tmp_path: Path) -> None:
+    """A run in another folder on the same data may go on; other data or settings may not."""
+    config = toy_config(tmp_path)
+    cleaned = prepared(config).load(PreprocessRecord)
+    key = training_key(cleaned, config)
+    elsewhere = cleaned.model_copy(update={"run_id": "s", "raw": "/x", "started_at": "later"})
+    other_gate = config.model_copy(update={"gate": config.gate.model_copy()})
+    assert training_key(elsewhere, other_gate) == key
+    for changes, name in (
+        ({"training": quick_training(seed=9)}, "the section training"),
+        ({"model": config.model.model_copy(update={"dropout": 0.1})}, "the section model"),
+    ):
+        assert differences(key, training_key(cleaned, config.model_copy(update=changes))) == [name]
+    for field in ("index_sha256", "training_data_sha256", "positive"):
+        other = cleaned.model_copy(update={field: "other"})
+        assert differences(key, training_key(other, config)) == ["the cleaned data"]
 
 
 def test_the_positive_class_is_the_one_of_the_settings(tmp_path: Path) -> None:

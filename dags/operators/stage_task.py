@@ -17,16 +17,19 @@ from ml_tasks.errors import (
     MammoError,
     PushError,
     PushRefused,
+    RunBusy,
     StageSkipped,
     StorageError,
+    TrainingStopped,
     WorkersLost,
 )
 from ml_tasks.records import STAGES
 
 log = logging.getLogger(__name__)
 
-# Errors that may pass by themselves.
-PASSING = (EngineUnavailable, PushError, StorageError, WorkersLost)
+# Errors that may pass by themselves. A training that was stopped goes on in its next try; where
+# Airflow stopped it (clear, mark failed), the state is what was asked for, whatever is raised here.
+PASSING = (EngineUnavailable, PushError, RunBusy, StorageError, TrainingStopped, WorkersLost)
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 # The form's fields and the settings of config.yaml that they stand for.

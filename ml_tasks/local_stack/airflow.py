@@ -117,10 +117,12 @@ def _own_variables(
         ("api", "workers"): 1,
         ("api_auth", "jwt_secret"): keys["jwt"],
         ("api_auth", "jwt_expiration_time"): 24 * 3600,
-        # A task keeps its token while it runs, and training may run for days.
+        # A task keeps its token while it runs, and a try of train may run for three days (the DAG's
+        # execution_timeout); docker-compose.yaml sets the same.
         ("execution_api", "jwt_expiration_time"): 7 * 24 * 3600,
+        # A running task outlives two minutes without the api-server, and one whose worker died is
+        # noticed after three: by then nobody else trains this run.
         ("workers", "min_heartbeat_interval"): 5,
-        # A running task outlives two minutes without the api-server.
         ("workers", "max_failed_heartbeats"): 24,
         ("scheduler", "task_instance_heartbeat_timeout"): 180,
         ("dag_processor", "refresh_interval"): 10,

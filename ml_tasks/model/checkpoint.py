@@ -28,7 +28,7 @@ from ml_tasks.storage import storage_errors, write_bytes
 log = logging.getLogger(__name__)
 
 _VALUES, _MADE_FOR = "values.json", "made_for.json"
-_DIGEST = 64  # hex digits of a SHA-256
+_HEAD = 64 + 1  # hex digits of a SHA-256 and a line end
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ class CheckpointStore:
         for leftover in self._folder.glob(".*.tmp"):  # of a killed writer
             leftover.unlink()
         packed = _packed(checkpoint, self._made_for)
-        digest = hashlib.sha256(packed).hexdigest().encode()
-        write_bytes(self._path(checkpoint.epoch), digest + b"\n" + packed)
+        write_bytes(self._path(checkpoint.epoch), _head(packed) + packed)
 
     def load(self) -> Checkpoint | None:
         """The newest undamaged checkpoint if it was made for the same settings, data and code.
@@ -95,7 +94,7 @@ class CheckpointStore:
                 )
                 path.unlink()
                 continue
-            changed = _differences(self._made_for, made_for)
+            changed = differences(self._made_for, made_for)
             if not changed:
                 return checkpoint
             log.info(
@@ -135,6 +134,10 @@ def _epoch(path: Path) -> int:
     return int(path.stem.removeprefix("epoch-"))
 
 
+def _head(packed: bytes) -> bytes:
+    return hashlib.sha256(packed).hexdigest().encode() + b"\n"
+
+
 def _packed(checkpoint: Checkpoint, made_for: Mapping[str, str]) -> bytes:
     file = io.BytesIO()
     texts = {
@@ -143,7 +146,7 @@ def _packed(checkpoint: Checkpoint, made_for: Mapping[str, str]) -> bytes:
     }
     members: dict[str, Any] = dict(checkpoint.arrays)
     members |= {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
-    np.savez(file, allow_pickle=False, **members)
+    np.savez(file, **members)
     return file.getvalue()
 
 
@@ -153,8 +156,8 @@ def _unpacked(data: bytes) -> tuple[Checkpoint, dict[str, str]]:
     Raises:
         ValueError: the bytes are not those that were written.
     """
-    digest, packed = data[:_DIGEST], data[_DIGEST + 1 :]
-    if hashlib.sha256(packed).hexdigest().encode() != digest:
+    packed = data[_HEAD:]
+    if data[:_HEAD] != _head(packed):
         raise ValueError("its SHA-256 is another one")
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -163,5 +166,6 @@ def _unpacked(data: bytes) -> tuple[Checkpoint, dict[str, str]]:
     return Checkpoint(values.pop("epoch"), arrays, values), made_for
 
 
-def _differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
+def differences(now: Mapping[str, str], then: Mapping[str, str]) -> list[str]:
+    """The names of what a training hangs on that are not the same now as then."""
     return [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]

@@ -83,7 +83,7 @@ class Fitted:
     best: dict[str, float]  # epoch, val_loss, val_auc
     history: list[dict[str, float]]
     seconds: float  # in all attempts together
-    resumed_from: tuple[int, ...]  # the epochs after which it was interrupted
+    resumed_from: tuple[int, ...]  # after which epochs it was taken up again
 
 
 def fit(

@@ -12,9 +12,11 @@ from typing import Any
 
 import annotated_types
 import pytest
+import yaml
 
 from ml_tasks.config import CleaningConfig, Config, GatePolicy
 from ml_tasks.config_training import TrainingConfig
+from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from ml_tasks.local_stack.follow import TASKS
 
 FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"
@@ -42,6 +44,7 @@ print(json.dumps({{
     "queues": {{task.task_id: task.queue for task in dag.tasks}},
     "pools": {{task.task_id: task.pool for task in dag.tasks}},
     "retries": {{task.task_id: task.retries for task in dag.tasks}},
+    "delays": {{task.task_id: task.retry_delay.total_seconds() for task in dag.tasks}},
     "timeouts": {{t.task_id: t.execution_timeout.total_seconds() for t in dag.tasks}},
     "docs": {{task.task_id: task.doc_md for task in dag.tasks}},
     "cron": dag.timetable.timetable.expression if hasattr(dag.timetable, "timetable") else None,
@@ -96,6 +99,40 @@ def test_every_task_has_a_time_limit_retries_and_a_sentence(dag: dict[str, Any])
     assert all(seconds > 0 for seconds in dag["timeouts"].values())
     assert all(count >= 1 for count in dag["retries"].values())
     assert all(dag["docs"].values())
+
+
+def test_training_is_tried_more_often_since_each_try_goes_on(dag: dict[str, Any]) -> None:
+    others = [dag["retries"][stage] for stage in TASKS if stage != "train"]
+    assert dag["retries"]["train"] == 3 > max(others)
+    assert dag["delays"]["train"] == 300, "time for a worker to come back"
+
+
+def test_token_and_broker_outlast_the_longest_try_wherever_airflow_runs(
+    dag: dict[str, Any], tmp_path: Path
+) -> None:
+    """A token that ends before the try does would make Airflow kill a training that is well."""
+    compose = yaml.safe_load((FILE.parents[1] / "docker-compose.yaml").read_text())
+    several: dict[str, str] = compose["services"]["worker"]["environment"]
+    config = tmp_path / "config.yaml"
+    alone = write_environment(AirflowSettings(tmp_path, 1, tmp_path, config))
+    token = "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME"
+    broker = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"
+    longest = max(dag["timeouts"].values())
+    assert longest == dag["timeouts"]["train"]
+    for seconds in (several[token], alone[token], several[broker]):
+        assert int(seconds) > longest
+    for name in (
+        token,
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+    ):
+        assert several[name] == alone[name], name
+    lonely = int(alone["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"]) * int(
+        alone["AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"]
+    )
+    noticed = int(alone["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"])
+    assert lonely < noticed, "a try must have given up before the next one begins"
 
 
 def test_the_page_shows_what_the_flow_does(dag: dict[str, Any]) -> None:

@@ -12,7 +12,16 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from ml_tasks import sequences
 from ml_tasks.config import load_config
-from ml_tasks.errors import EngineUnavailable, MammoError, PushError, PushRefused, StorageError
+from ml_tasks.errors import (
+    EngineUnavailable,
+    MammoError,
+    PushError,
+    PushRefused,
+    RunBusy,
+    StorageError,
+    TrainingError,
+    TrainingStopped,
+)
 from ml_tasks.run_paths import RunPaths
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -89,7 +98,9 @@ def test_what_would_fail_again_is_not_retried(stage_task: ModuleType) -> None:
         stage_task.run_stage("preprocess")
 
 
-@pytest.mark.parametrize("error", [EngineUnavailable, PushError, StorageError])
+@pytest.mark.parametrize(
+    "error", [EngineUnavailable, PushError, StorageError, TrainingStopped, RunBusy]
+)
 def test_what_may_pass_by_itself_is_retried(
     stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch, error: type[MammoError]
 ) -> None:
@@ -100,6 +111,19 @@ def test_what_may_pass_by_itself_is_retried(
     with pytest.raises(AirflowException, match="away for a while") as raised:
         stage_task.run_stage("push_model")
     assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_a_loss_that_is_no_number_is_not_trained_again(
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same settings on the same data come to the same loss."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise TrainingError("the loss became nan in epoch 3, batch 2 of 9")
+
+    monkeypatch.setattr(sequences, "run_stage", fails)
+    with pytest.raises(AirflowFailException, match="the loss became nan in epoch 3, batch 2 of 9"):
+        stage_task.run_stage("train")
 
 
 def test_a_registry_that_refuses_is_not_asked_again(

@@ -7,14 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ml_tasks.config import Config, ModelConfig
 from ml_tasks.config_training import TrainingConfig, UnfreezingStep
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
-from ml_tasks.model.callbacks import KeepBest
-from ml_tasks.model.fit import FitStep, Pictures, epoch_order, fit, fit_steps
+from ml_tasks.model.callbacks import EpochLine, FiniteLoss, KeepBest
+from ml_tasks.model.checkpoint import Checkpoint, CheckpointStore
+from ml_tasks.model.determinism import make_deterministic
+from ml_tasks.model.fit import (
+    FitPlaces,
+    FitStep,
+    Fitted,
+    Pictures,
+    epoch_order,
+    fit,
+    fit_steps,
+)
 from ml_tasks.model.network import set_trainable
+from ml_tasks.model.stopping import StopRequest
 from tests.builders import fit_places, toy_network
 
 
@@ -140,6 +152,98 @@ def test_a_step_without_progress_ends_early_and_the_next_one_goes_on(
     assert epochs == sorted(epochs) and epochs[0] == 1
     assert 5 in epochs and len(epochs) < 8
     assert "no better validation loss for 1 epochs: this step ends early" in caplog.text
+
+
+class Broken(CheckpointStore):
+    """Ends the process' training, as far as it can tell, after some checkpoints: like a kill."""
+
+    def __init__(self, folder: Path, saves: int) -> None:
+        super().__init__(folder, {})
+        self._left = saves
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        super().save(checkpoint)
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def trained(
+    config: Config, store: CheckpointStore, logs: Path
+) -> tuple[list[NDArray[np.float32]], Fitted]:
+    """The weights of a new network after training, as in a new process."""
+    keras.utils.set_random_seed(3)
+    network = toy_network(config.model)
+    fitted = fit(network, pictures(), pictures(), config, FitPlaces(logs, store, StopRequest()))
+    return network.get_weights(), fitted
+
+
+@pytest.mark.parametrize(
+    ("patience", "saves"),
+    [(1, 1), *(pytest.param(*each, marks=pytest.mark.full) for each in ((100, 1), (1, 2), (9, 3)))],
+)
+def test_steps_go_on_where_they_were_interrupted(tmp_path: Path, patience: int, saves: int) -> None:
+    """Also at the end of a step, early or not: what follows begins with the best weights."""
+    make_deterministic(True)
+    steps = [
+        {"blocks": [], "share": 0.4, "learning_rate": 0.02},
+        {"blocks": ["conv5"], "share": 0.6, "learning_rate": 0.05},
+    ]
+    changes = {"early_stopping_patience": patience, "reduce_lr_patience": 1, "batch_size": 4}
+    config = settings("imagenet", epochs=5, unfreezing=steps, **changes)
+    whole, unbroken = trained(config, CheckpointStore(tmp_path / "whole", {}), tmp_path / "a")
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            weights, fitted = trained(config, Broken(tmp_path / "c", saves), tmp_path / "b")
+        except KeyboardInterrupt:
+            continue
+        break
+    assert attempts == -(-len(unbroken.history) // saves) + (len(unbroken.history) % saves == 0)
+    assert fitted.history == unbroken.history and fitted.best == unbroken.best
+    assert all(map(np.array_equal, weights, whole))
+    assert fitted.resumed_from and not unbroken.resumed_from
+
+
+def test_a_loss_that_breaks_later_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """One label is spoilt after the first epoch; its batch in the second is known by the order."""
+    config = settings(epochs=5)
+    train = pictures()
+
+    class Spoiling(CheckpointStore):
+        def save(self, checkpoint: Checkpoint) -> None:
+            super().save(checkpoint)
+            train.labels[5] = np.nan
+
+    store = Spoiling(tmp_path / "c", {})
+    order = np.random.default_rng((config.training.seed, 1)).permutation(train.order)
+    batch = int(np.flatnonzero(order == 5)[0]) // config.training.batch_size + 1
+    network = toy_network(config.model)
+    with pytest.raises(
+        TrainingError,
+        match=rf"the loss became nan in epoch 2, batch {batch} of 2 \(the checkpoint of epoch 1 is",
+    ):
+        places = FitPlaces(tmp_path / "logs", store, StopRequest())
+        fit(network, train, pictures(), config, places)
+    kept = store.load()
+    assert kept is not None and kept.epoch == 1
+    assert all(np.isfinite(array).all() for array in kept.arrays.values())
+
+
+def test_an_infinite_loss_and_a_validation_loss_that_is_no_number_stop_too() -> None:
+    finite = FiniteLoss(lambda: "nothing is kept")
+    finite.set_params({"steps": 9})
+    finite.on_epoch_begin(6)
+    finite.on_train_batch_end(3, {"loss": 0.1})
+    with pytest.raises(TrainingError, match=r"the loss became inf in epoch 7, batch 5 of 9 \(noth"):
+        finite.on_train_batch_end(4, {"loss": np.inf})
+    line = EpochLine(9, lambda: "nothing is kept")
+    network = toy_network(ModelConfig(weights="none"))
+    network.compile("adam")
+    line.set_model(network)
+    with pytest.raises(TrainingError, match=r"the validation loss became nan in epoch 7 \(nothing"):
+        line.on_epoch_end(6, {"loss": 0.1, "val_loss": np.nan})
 
 
 def test_the_best_weights_come_back_whatever_followed() -> None:
