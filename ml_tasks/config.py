@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from ml_tasks.config_gate import GatePolicy as GatePolicy
 from ml_tasks.config_section import Section
 from ml_tasks.config_tracking import TrackingConfig, without_login
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Block = Literal["conv2", "conv3", "conv4", "conv5"]
 
 
 class PathsConfig(Section):
@@ -104,6 +104,7 @@ class ModelConfig(Section):
 
     input_shape: tuple[Literal[128], Literal[128], Literal[3]] = (128, 128, 3)
     weights: str = Field("imagenet", min_length=1)
+    weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     dropout: float = Field(0.5, ge=0, lt=1)
 
     @field_validator("weights", mode="before")
@@ -111,43 +112,14 @@ class ModelConfig(Section):
     def _null_is_none(cls, weights: Any) -> Any:
         return "none" if weights is None else weights
 
-
-class UnfreezingStep(Section):
-    """Which dense blocks learn, for which share of the epochs, how fast."""
-
-    blocks: tuple[Block, ...] = ()
-    share: float = Field(gt=0, le=1)
-    learning_rate: float = Field(gt=0, le=1)
-
-
-class AugmentationConfig(Section):
-    """Random changes of the training images."""
-
-    rotation_degrees: float = Field(15, ge=0, le=180)
-    horizontal_flip: bool = True
-    vertical_flip: bool = True
-
-
-class TrainingConfig(Section):
-    """How the network learns."""
-
-    batch_size: int = Field(32, ge=2, le=4096)
-    epochs: int = Field(30, ge=1, le=1000)
-    seed: int = Field(1, ge=0)
-    deterministic: Literal["auto"] | bool = "auto"
-    early_stopping_patience: int = Field(6, ge=1)
-    reduce_lr_patience: int = Field(3, ge=1)
-    reduce_lr_factor: float = Field(0.3, gt=0, lt=1)
-    from_scratch_learning_rate: float = Field(1e-3, gt=0, le=1)
-    unfreezing: tuple[UnfreezingStep, ...] = Field(
-        (
-            UnfreezingStep(blocks=(), share=0.4, learning_rate=1e-3),
-            UnfreezingStep(blocks=("conv5",), share=0.3, learning_rate=1e-4),
-            UnfreezingStep(blocks=("conv4", "conv5"), share=0.3, learning_rate=1e-5),
-        ),
-        min_length=1,
-    )
-    augmentation: AugmentationConfig = AugmentationConfig()
+    @model_validator(mode="after")
+    def _hash_of_a_file(self) -> ModelConfig:
+        if self.weights_sha256 and self.weights in ("imagenet", "none"):
+            raise ValueError(
+                f"weights_sha256 is the hash of a weights file, and weights is `{self.weights}`: "
+                "name the file there, or leave the hash out"
+            )
+        return self
 
 
 class EvaluationConfig(Section):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows, write_rows
-from ml_tasks.dataset.pictures import read_pictures
+from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import MetricError
@@ -75,7 +75,7 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
     index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
     with run.writing("evaluate") as work:
         network = load_network(config.model, model_file)
-        scorer, difference = _exported(run, network, index, work / "model.onnx")
+        scorer, difference = _exported(run, cleaned, network, index, work / "model.onnx")
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
         raw = _scored(scorer, cleaned, index)
         log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
@@ -90,11 +90,16 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
 
 
 def _exported(
-    run: RunPaths, network: keras.Model, index: Sequence[IndexRow], path: Path
+    run: RunPaths,
+    cleaned: PreprocessRecord,
+    network: keras.Model,
+    index: Sequence[IndexRow],
+    path: Path,
 ) -> tuple[Scorer, float]:
     """Writes the ONNX model; its largest difference from the Keras model on the test pictures."""
-    rows = [row for row in index if row.split is Split.TEST][:64]
-    grey = read_pictures(run.stage("preprocess"), rows)
+    count = sum(row.split is Split.TEST for row in index)
+    array = run.unaltered(cleaned, array_file(Split.TEST), cleaned.arrays_sha256[Split.TEST])
+    grey = open_pictures(array, count)[:64]
     images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
     expected = np.asarray(network.predict(images, verbose=0))[:, 0]
     export_explained(network, path)

@@ -49,8 +49,9 @@ LEDGER = "ledger.jsonl"
 
 
 def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
-    """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png,
-    index.csv, image_spec.json, lesions.csv, report.html with contact sheets, and leakage.html.
+    """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png, the
+    same as arrays {train,val,test}.npy, index.csv, image_spec.json, lesions.csv, report.html with
+    contact sheets, and leakage.html.
 
     Raises:
         DataError: a file changed since validation, a picture is in two splits or would leave its
@@ -146,7 +147,7 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
     index, spec = balanced(planned, config.split), _spec(run, validation)
     store = FilmStore([folder / "films.zip" for folder in shards])
     with closing(store) as films, run.writing(PreprocessRecord.stage) as work:
-        write_pictures(work, index, films)
+        arrays = write_pictures(work, index, films)
         findings = look_at(work, index, films, read_cleaned(shards), Path(validation.raw), config)
         write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
         for name in ("leakage.json", "leakage.html", "training_data.npz"):
@@ -158,6 +159,7 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
             started_at=validation.started_at,
             manifest_sha256=validation.manifest_sha256,
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            arrays_sha256=arrays,
             spec_sha256=spec.sha256(),
             training_data_sha256=sha256_file(work / "training_data.npz"),
             controls_sha256=write_controls(work / CONTROLS, findings.controls),

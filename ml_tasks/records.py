@@ -103,6 +103,7 @@ class PreprocessRecord(StageRecord):
     started_at: str
     manifest_sha256: str
     index_sha256: str
+    arrays_sha256: dict[Split, str]  # of the pictures of each split as one array
     spec_sha256: str
     training_data_sha256: str
     controls_sha256: str = ""  # of controls.json

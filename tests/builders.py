@@ -23,10 +23,10 @@ from ml_tasks.config import (
     PathsConfig,
     ReleaseConfig,
     SplitConfig,
-    TrainingConfig,
     ValidationConfig,
 )
 from ml_tasks.config_tracking import TrackingConfig
+from ml_tasks.config_training import AugmentationConfig, TrainingConfig
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
@@ -48,6 +48,9 @@ NO_CHAMPION = Champion(
     version=None, digest=None, registry=None, proof="no model was ever released: a test says so"
 )
 HEIGHT, WIDTH = 200, 160
+NO_AUGMENTATION = AugmentationConfig(
+    rotation_degrees=0, horizontal_flip=False, vertical_flip=False, shift=0, zoom=0, contrast=0
+)
 
 
 def film(number: int = 0, lesion: bool = False) -> Pixels:

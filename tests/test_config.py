@@ -66,6 +66,11 @@ def test_an_unknown_key_is_named_with_the_closest_one(tmp_path: Path, text: str,
         ("training.unfreezing", [], "at least 1 item"),
         ("training.unfreezing", [{"blocks": ["conv9"], "share": 1, "learning_rate": 1}], "conv5"),
         ("training.augmentation.rotation_degrees", 400, "less than or equal to 180"),
+        ("training.augmentation.shift", 0.6, "less than or equal to 0.5"),
+        ("training.augmentation.contrast", True, "takes a number, not yes or no"),
+        ("training.precision", "float16", "'auto', 'float32' or 'mixed'"),
+        ("training.xla", "yes please", "'auto', 'on' or 'off'"),
+        ("model.weights_sha256", "AB" * 32, "should match pattern"),
         ("model.dropout", 1, "less than 1"),
         ("model.input_shape", [224, 224, 3], "should be 128"),
         ("model.weights", "", "at least 1 character"),
@@ -193,6 +198,21 @@ def test_a_weights_file_that_is_missing_is_named_with_the_other_choices(tmp_path
 
 def test_yamls_null_means_no_weights(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "model: {weights: null}")).model.weights == "none"
+
+
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ("auto", "auto")])
+def test_yamls_switch_is_the_word_for_compiling(tmp_path: Path, written: str, meant: str) -> None:
+    config = load_config(write(tmp_path, f"training: {{xla: {written}}}"))
+    assert config.training.xla == meant
+    save_config(config, tmp_path / "again.yaml")
+    assert load_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_the_hash_of_no_weights_file_is_a_contradiction(tmp_path: Path, weights: str) -> None:
+    text = f"model: {{weights: {weights}, weights_sha256: {'ab' * 32}}}"
+    with pytest.raises(ConfigError, match=rf"and weights is `{weights}`: name the file there"):
+        load_config(write(tmp_path, text))
 
 
 def test_a_saved_configuration_reads_back_the_same(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from ml_tasks.config import Config, SplitConfig
 from ml_tasks.dataset.manifest import IndexRow, read_rows
+from ml_tasks.dataset.pictures import array_file, open_pictures
 from ml_tasks.dataset.shortcuts import read_outline
 from ml_tasks.dataset.split import split_of
 from ml_tasks.errors import DataError, StageOrderError, StorageError
 from ml_tasks.imaging.clean import preprocess as clean_image
+from ml_tasks.imaging.encode import decoded_png
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.preprocessing import preprocess
 from ml_tasks.records import PreprocessRecord, Split, ValidationRecord
@@ -77,6 +79,21 @@ def test_each_file_becomes_a_picture_in_its_split_and_class(run: RunPaths, confi
     outline = read_outline(run.unaltered(record, "controls.json", record.controls_sha256))
     assert outline is not None and outline.images == 20
     run.check_built_on(record, ValidationRecord)
+
+
+def test_each_splits_array_holds_its_pictures_in_the_order_of_the_index(
+    run: RunPaths, config: Config
+) -> None:
+    record = preprocess(run, config)
+    folder, index = run.stage("preprocess"), index_of(run)
+    assert set(record.arrays_sha256) == set(Split)
+    for split in Split:
+        rows = [row for row in index if row.split is split]
+        path = run.unaltered(record, array_file(split), record.arrays_sha256[split])
+        array = open_pictures(path, len(rows))
+        assert array.shape == (len(rows), 128, 128)
+        for row, pixels in zip(rows, array, strict=True):
+            assert np.array_equal(pixels, decoded_png((folder / row.file).read_bytes()))
 
 
 def test_the_record_counts_what_there_is(run: RunPaths, config: Config) -> None:

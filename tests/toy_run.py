@@ -15,6 +15,7 @@ from PIL import Image
 
 from ml_tasks.config import Config, PathsConfig, ReleaseConfig, save_config
 from ml_tasks.dataset.manifest import IndexRow, write_rows
+from ml_tasks.dataset.pictures import array_file
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.shortcuts import CONTROLS, OUTLINE, ControlResult, write_controls
 from ml_tasks.dataset.training_data import write_training_data
@@ -23,6 +24,7 @@ from ml_tasks.evaluation.comparison import Comparison
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.evaluation.performance import Performance, Slice
+from ml_tasks.imaging.clean import preprocess as clean_image
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.calibration import Calibration
 from ml_tasks.inference.scorer import Scorer
@@ -170,6 +172,7 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
             started_at="2026-01-02T03:04:05+00:00",
             manifest_sha256="ab" * 32,
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            arrays_sha256={split: _write_array(work, raw, index, split) for split in Split},
             spec_sha256=SPEC.sha256(),
             training_data_sha256=sha256_file(work / "training_data.npz"),
             controls_sha256=write_controls(work / CONTROLS, [OUTLINE_CONTROL]),
@@ -180,6 +183,13 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
             trained_on=counts[Split.TRAIN],
         )
         run.seal(work, record)
+
+
+def _write_array(work: Path, raw: Path, index: list[IndexRow], split: Split) -> str:
+    rows = [row for row in index if row.split is split]
+    finished = [clean_image((raw / row.raw).read_bytes(), SPEC) for row in rows]
+    np.save(work / array_file(split), np.stack(finished), allow_pickle=False)
+    return sha256_file(work / array_file(split))
 
 
 def _train(run: RunPaths) -> None:

@@ -87,6 +87,7 @@ def evaluation_page(mistakes: bool = True) -> str:
         started_at="2026-01-02T03:04:05+00:00",
         manifest_sha256="ab" * 32,
         index_sha256="cd",
+        arrays_sha256=dict.fromkeys(Split, "ef"),
         spec_sha256="ef",
         training_data_sha256="01",
         classes=("Negative", EVIL),
