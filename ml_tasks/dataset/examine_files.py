@@ -21,7 +21,8 @@ import cv2
 from ml_tasks.dataset.cache import ExaminationCache
 from ml_tasks.dataset.examination import ImageFacts, examine
 from ml_tasks.dataset.seen_files import SeenFiles, stamp_of
-from ml_tasks.errors import WorkersLost
+from ml_tasks.errors import ImageRejected, WorkersLost
+from ml_tasks.imaging.limits import MOST_FILE_BYTES, check_file_size
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.progress import counted
 
@@ -206,9 +207,12 @@ def _examine_here(file: Path) -> Examined:
 def examine_file(file: Path, examiner: Examiner, kept: ExaminationCache) -> Examined:
     """Examines one file in this process, unless its content has been examined before."""
     try:
-        data = file.read_bytes()
+        data = _content(file)
     except OSError as error:
         return Examined(0, "", ImageFacts(rejection=f"cannot be read: {error.strerror}"))
+    except ImageRejected as rejected:
+        refusal = ImageFacts(rejection=str(rejected), code=rejected.code)
+        return Examined(file.stat().st_size, "", refusal)
     sha256 = hashlib.sha256(data).hexdigest()
     facts = kept.facts(sha256)
     if facts is None:
@@ -216,3 +220,12 @@ def examine_file(file: Path, examiner: Examiner, kept: ExaminationCache) -> Exam
         kept.put(sha256, examination)
         facts = examination.facts
     return Examined(len(data), sha256, facts)
+
+
+def _content(file: Path) -> bytes:
+    """All bytes of a file, once its size is known to be bearable; it may yet grow meanwhile."""
+    check_file_size(file.stat().st_size)
+    with file.open("rb") as stream:
+        data = stream.read(MOST_FILE_BYTES + 1)
+    check_file_size(len(data))
+    return data

@@ -11,10 +11,12 @@ import hmac
 import io
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pydicom
 
@@ -52,6 +54,7 @@ _PIXELS = [
     "WindowCenter",
     "WindowWidth",
 ]
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PIXEL_TAG = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # (7FE0,0010), in either byte order
 _UNSUPPORTED = "the DICOM file {}; save it as one grey picture"
@@ -73,7 +76,30 @@ _MANUFACTURERS = (
     "sectra",
     "siemens",
 )
+# Filters of warnings belong to the whole process: two threads that set them aside at a time would
+# leave them changed, and a warning of pydicom may quote a header.
+_quiet = threading.RLock()
 _VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCC", "XCCL", "XCCM", "AT")
+
+
+@dataclass(frozen=True)
+class PixelDescription:
+    """What a header says of the stored pixels."""
+
+    rows: int
+    columns: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    padding: int | None
+    syntax: str  # UID of the transfer syntax
+
+    @property
+    def inverted(self) -> bool:
+        """Whether low values are shown bright."""
+        return self.photometric == "MONOCHROME1"
 
 
 @dataclass(frozen=True)
@@ -81,8 +107,14 @@ class DicomFile:
     """A file's allow-listed elements, and where in its bytes the element of the pixels begins."""
 
     dataset: pydicom.Dataset
+    told: PixelDescription
     data: bytes
     pixels_at: int
+
+    @property
+    def byte_order(self) -> Literal["<", ">"]:
+        """How NumPy writes the order of bytes in this file."""
+        return ">" if self.told.syntax == _BIG_ENDIAN else "<"
 
 
 def is_dicom(data: bytes) -> bool:
@@ -101,9 +133,9 @@ def read_dicom(data: bytes) -> DicomFile:
     dataset, end = _read(data, _DESCRIBES + _PIXELS)
     if data[end : end + 4] not in _PIXEL_TAG:
         raise ImageRejected("unsupported", _UNSUPPORTED.format("holds no picture"))
-    with typed_rejections():
+    with quiet_reading():
         _check_kind(dataset)
-    return DicomFile(dataset, data, end)
+        return DicomFile(dataset, _description(dataset), data, end)
 
 
 def _check_kind(dataset: pydicom.Dataset) -> None:
@@ -116,14 +148,23 @@ def _check_kind(dataset: pydicom.Dataset) -> None:
         raise ImageRejected("unsupported", _UNSUPPORTED.format("is in colour"))
 
 
-def size_of(dataset: pydicom.Dataset) -> tuple[int, int]:
-    """Width and height as the header states them.
-
-    Raises:
-        ImageRejected: `unreadable`.
-    """
-    with typed_rejections():
-        return int(dataset.Columns), int(dataset.Rows)
+def _description(dataset: pydicom.Dataset) -> PixelDescription:
+    stored, signed = int(dataset.BitsStored), dataset.get("PixelRepresentation", 0) == 1
+    padding: Any = dataset.get("PixelPaddingValue")
+    if padding is not None and padding != "":
+        padding = int(padding)
+        padding -= (1 << 16) * (signed and padding >= 1 << 15)  # written as unsigned
+    return PixelDescription(
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        photometric=str(dataset.PhotometricInterpretation),
+        bits_allocated=int(dataset.BitsAllocated),
+        bits_stored=stored,
+        high_bit=int(dataset.get("HighBit", stored - 1)),
+        signed=signed,
+        padding=None if padding == "" else padding,
+        syntax=str(dataset.file_meta.TransferSyntaxUID),
+    )
 
 
 def header_of(dataset: pydicom.Dataset) -> ImageHeader:
@@ -164,9 +205,7 @@ def typed_rejections() -> Iterator[None]:
         ImageRejected: `unreadable`, or `too_large` where memory ran out.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except ImageRejected:
         raise
     except MemoryError:
@@ -175,14 +214,28 @@ def typed_rejections() -> Iterator[None]:
         raise ImageRejected("unreadable", "the DICOM file is damaged or cut off") from None
 
 
+@contextmanager
+def quiet_reading() -> Iterator[None]:
+    """`typed_rejections` around what reads elements: pydicom's warnings are not even made.
+
+    One thread at a time; decoding, which takes the time, stands outside.
+
+    Raises:
+        ImageRejected: `unreadable`, or `too_large` where memory ran out.
+    """
+    with _quiet, typed_rejections(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _read(data: bytes, tags: list[str]) -> tuple[pydicom.Dataset, int]:
     """Elements before the pixels, and the offset at which reading stopped."""
     file = io.BytesIO(data)
-    with typed_rejections():
+    with quiet_reading():
         return pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags), file.tell()
 
 
 def word_of(dataset: pydicom.Dataset, name: str) -> str:
     """An element as one word in capitals; empty where it is missing."""
-    with typed_rejections():  # its bytes may not fit its type
+    with quiet_reading():  # its bytes may not fit its type
         return str(dataset.get(name) or "").strip().upper()

@@ -12,7 +12,7 @@ from ml_tasks.records import Record
 class ImageSpec(Record):
     """Every number that cleaning uses; lengths are pixels of the working image unless said."""
 
-    version: int = 3
+    version: int = 4
     side: int = Field(128, ge=16, le=1024)  # of the finished image
     max_megapixels: float = Field(50, gt=0)  # of the file as its header states it
     min_side: int = Field(16, ge=1)  # of the file

@@ -250,3 +250,15 @@ def _alive(pid: int) -> bool:
         return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_a_file_of_gigabytes_is_refused_unread(raw: Path, examiner: Examiner) -> None:
+    """A good film, and behind its end nothing for two gigabytes; a sparse file costs no disk."""
+    endless = raw / "00.png"
+    with endless.open("r+b") as stream:
+        stream.truncate(2 << 30)
+    (found, other) = examine_files(raw, [endless, raw / "01.png"], examiner)
+    assert found.facts.code == "too_large"
+    assert found.facts.rejection.startswith("the file has 2,147,483,648 bytes; at most 134,217,728")
+    assert (found.bytes, found.sha256) == (2 << 30, "")
+    assert not other.facts.rejection

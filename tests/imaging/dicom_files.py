@@ -56,10 +56,7 @@ def described(values: NDArray[Any]) -> Dataset:
 
 def saved(dataset: Dataset, values: NDArray[Any], syntax: str) -> bytes:
     """The dataset with its picture as the bytes of a file."""
-    dataset.file_meta = dataset.__dict__.get("file_meta") or FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = MAMMOGRAM
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    _put_meta(dataset, syntax)
     plain = np.ascontiguousarray(values)
     if syntax == BIG:
         plain = plain.astype(plain.dtype.newbyteorder(">"))
@@ -71,9 +68,7 @@ def saved(dataset: Dataset, values: NDArray[Any], syntax: str) -> bytes:
         dataset.compress(RLE, generate_instance_uid=False)
     else:
         encode = ENCODERS.get(syntax, imagecodecs.jpeg8_encode)
-        dataset.PixelData = encapsulate([bytes(encode(plain))])
-        dataset["PixelData"].VR = "OB"
-        dataset["PixelData"].is_undefined_length = True
+        _put_frame(dataset, bytes(encode(plain)))
     if "PixelData" in dataset and syntax in (EXPLICIT, IMPLICIT, BIG):
         dataset["PixelData"].VR = "OB" if values.dtype.itemsize == 1 else "OW"
     file = io.BytesIO()
@@ -85,6 +80,30 @@ def saved(dataset: Dataset, values: NDArray[Any], syntax: str) -> bytes:
         enforce_file_format=True,
     )
     return file.getvalue()
+
+
+def encapsulated(stream: bytes, syntax: str, rows: int, columns: int, bits: int = 16) -> bytes:
+    """A file of any compressed picture, whatever the file's header says of it."""
+    dataset = described(np.zeros((1, 1), np.uint8 if bits == 8 else np.uint16))
+    dataset.Rows, dataset.Columns = rows, columns
+    _put_meta(dataset, syntax)
+    _put_frame(dataset, stream)
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _put_meta(dataset: Dataset, syntax: str) -> None:
+    dataset.file_meta = dataset.__dict__.get("file_meta") or FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = MAMMOGRAM
+    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+
+
+def _put_frame(dataset: Dataset, stream: bytes) -> None:
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
 
 
 _TEXT = ("LO", "SH", "PN", "ST", "LT", "UT", "AE", "CS", "UC")
