@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.examine_files import Examiner
-from ml_tasks.dataset.expectations import check_expectations
+from ml_tasks.dataset.expectations import FailingFile, check_expectations, failing_files
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
 from ml_tasks.errors import DataError
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
-    """Writes manifest.csv, image_spec.json, data_docs/ (HTML) and report.html.
+    """Writes manifest.csv, failing_files.csv, image_spec.json, data_docs/ and report.html.
 
     The manifest's hash is the run's snapshot of the data.
 
@@ -42,6 +42,7 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
         manifest_hash = write_rows(work / "manifest.csv", rows, ManifestRow)
         write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
         results = check_expectations(rows, config.data, config.validation, work / "data_docs")
+        write_rows(work / "failing_files.csv", failing_files(results), FailingFile)
         unmet = [result for result in results if not result.met]
         record = ValidationRecord(
             run_id=run.run_id,

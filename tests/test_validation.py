@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_tasks.config import DataConfig
+from ml_tasks.dataset.expectations import FailingFile
 from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.errors import DataError
@@ -121,3 +123,33 @@ def test_missing_metadata_is_warned_of_in_the_report(tmp_path: Path) -> None:
     record, report = check_written(run, passed=True)
     assert "the patients of 10 files are guessed" in record.warnings[0]
     assert "the patients of 10 files are guessed" in report
+
+
+def test_every_failing_file_is_named_and_the_data_docs_say_it_in_words(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, data=DataConfig(min_patients_per_class=3))
+    write_raw(config.paths.raw, patients=8)
+    small = [f"Negative/small {number:02}.png" for number in range(33)]
+    for number, name in enumerate(small):
+        path = config.paths.raw / name
+        path.write_bytes(encoded(film(100 + number)[:100, :90]))
+    (config.paths.raw / "metadata.csv").unlink()
+    run = RunPaths(config.paths.runs, "r")
+    with pytest.raises(DataError, match="each image measures at least 128 pixels on each side"):
+        validate_data(run, config)
+    record, report = check_written(run, passed=False)
+    assert "and 28 more" in record.failures[0]
+    assert all(name in report for name in small)
+    assert re.search(r"<details><summary>and 13 more", report)
+    folder = run.stage("validate_data")
+    failing = read_rows(folder / "failing_files.csv", FailingFile)
+    title = "each image measures at least 128 pixels on each side"
+    listed = [row for row in failing if row.expectation == title]
+    assert [row.file for row in listed] == small and all(row.fails_the_run for row in listed)
+    assert 'href="failing_files.csv"' in report
+    pages = [page.read_text() for page in (folder / "data_docs").rglob("validations/**/*.html")]
+    (docs,) = pages
+    text = html.unescape(re.sub(r"<[^>]*>", "", docs))
+    for said in (title, "each usable image has a patient", "no film is blurred"):
+        assert said in text
+    suite = (folder / "data_docs" / "expectations" / "raw_mammograms.html").read_text()
+    assert "failing_files.csv, beside the folder of these pages" in suite

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ml_tasks.config import Config
@@ -17,11 +16,10 @@ from ml_tasks.dataset.lesions import Lesion, read_lesions, unknown_files, write_
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.pictures import write_arrays
 from ml_tasks.dataset.shard import CleanedRow
-from ml_tasks.dataset.shortcuts import OUTLINE, ControlResult, control
+from ml_tasks.dataset.shortcuts import OUTLINE, ControlResult, control, removed_picture
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.contact_sheet import Tile, contact_sheet
 from ml_tasks.imaging.encode import png_bytes
-from ml_tasks.imaging.pixels import Pixels
 from ml_tasks.records import Split
 from ml_tasks.storage import storage_errors, write_bytes
 
@@ -107,20 +105,19 @@ def _controls(
     for row, left in zip(rows, outside, strict=True):
         if left.any():
             raise DataError(f"{row.raw}: cleaning left something outside of the breast; report it")
-    removed = np.stack([_removed(films, row.file) for row in rows])
+    side = masks.shape[1]
+    removed = np.stack(
+        [
+            removed_picture(films.pixels("film", row.file), films.pixels("kept", row.file), side)
+            for row in rows
+        ]
+    )
     bound = config.cleaning.max_silhouette_auc
     return (
         control("what cleaning removed", removed, labels, patients),
         control("what is left outside of the breast", outside, labels, patients),
         control(OUTLINE, masks, labels, patients, bound),
     )
-
-
-def _removed(films: FilmStore, file: str) -> Pixels:
-    """The film as it was, at 128x128, without what was kept."""
-    film = films.pixels("film", file) * (films.pixels("kept", file) == 0)
-    side = len(films.pixels("mask", file))
-    return np.asarray(cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _sample(index: Sequence[IndexRow]) -> list[IndexRow]:

@@ -1,4 +1,4 @@
-"""The Great Expectations suite over the manifest: what raw mammograms must be."""
+"""The manifest held to the suite of Great Expectations: what was met, and which files fail."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import DataConfig, ValidationConfig
 from ml_tasks.dataset.manifest import ManifestRow
+from ml_tasks.dataset.suite import raw_mammograms
 from ml_tasks.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
-    from great_expectations.expectations import Expectation as GxExpectation
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-_LISTED = 20  # failing files that our own report names for each expectation
+# Data Docs cut the files of a value off after ten.
+_NOTE = "Every failing file stands in failing_files.csv, beside the folder of these pages."
+
+
+class FailingFile(Record):
+    """A line of failing_files.csv."""
+
+    expectation: str
+    fails_the_run: bool
+    file: str
 
 
 class Expectation(Record):
@@ -31,15 +40,24 @@ class Expectation(Record):
     met: bool
     required: bool = True  # else a failure is a warning
     observed: str
-    failing: tuple[str, ...] = ()
-    failing_count: int = 0
+    failing: tuple[str, ...] = ()  # every file that fails it
 
     def sentence(self) -> str:
         """What was not met, with the first files that fail it."""
         named = ", ".join(self.failing[:5])
-        more = f" and {self.failing_count - 5} more" if self.failing_count > 5 else ""
+        more = f" and {len(self.failing) - 5} more" if len(self.failing) > 5 else ""
         files = f": {named}{more}" if named else ""
         return f"not met: {self.title}; {self.observed}{files}"
+
+
+def failing_files(results: Iterable[Expectation]) -> list[FailingFile]:
+    """Each file with each expectation that is not met and that it fails."""
+    return [
+        FailingFile(expectation=result.title, fails_the_run=result.required, file=file)
+        for result in results
+        if not result.met
+        for file in result.failing
+    ]
 
 
 def check_expectations(
@@ -56,8 +74,8 @@ def check_expectations(
         context = gx.get_context(mode="file", project_root_dir=folder)
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_pandas("raw_folder").add_dataframe_asset("manifest")
-        suite = context.suites.add(gx.ExpectationSuite(name="raw_mammograms"))
-        for expectation in [*_required(data, limits), *_advised(limits)]:
+        suite = context.suites.add(gx.ExpectationSuite(name="raw_mammograms", notes=_NOTE))
+        for expectation in raw_mammograms(data, limits):
             suite.add_expectation(expectation)
         definition = context.validation_definitions.add(
             gx.ValidationDefinition(
@@ -79,125 +97,6 @@ def check_expectations(
         shutil.copytree(Path(folder) / "gx/uncommitted/data_docs/local_site", docs)
     (result,) = outcome.run_results.values()
     return tuple(_expectation(entry.to_json_dict()) for entry in result.results)
-
-
-def _required(data: DataConfig, limits: ValidationConfig) -> Iterator[GxExpectation]:
-    """What fails the run."""
-    import great_expectations.expectations as gxe
-
-    share = data.max_quarantine_share
-    yield gxe.ExpectColumnValuesToBeInSet(
-        column="status",
-        value_set=["ok"],
-        mostly=1 - share,
-        meta={"title": f"at most {share:.0%} of the files are set aside as unusable"},
-    )
-    yield gxe.ExpectColumnValuesToBeUnique(
-        column="path", meta={"title": "each file is listed once"}
-    )
-    yield gxe.ExpectColumnValuesToNotBeNull(
-        column="patient", meta={"title": "each usable image has a patient"}
-    )
-    yield gxe.ExpectColumnValuesToBeNull(
-        column="contradicts", meta={"title": "no picture appears under both classes"}
-    )
-    yield _between(
-        "shorter_side",
-        f"each image measures at least {data.min_side} pixels on each side",
-        least=data.min_side,
-    )
-    yield gxe.ExpectColumnValuesToBeInSet(
-        column="bit_depth",
-        value_set=[*range(8, 17), 32],
-        meta={"title": "pixels have 8 or more bits"},
-    )
-    yield _between(
-        "brightness",
-        "no image is all black or all white (mean grey level 1 to 254)",
-        least=1,
-        most=254,
-    )
-    for what, least in (
-        ("patients", data.min_patients_per_class),
-        ("images", limits.min_images_per_class),
-    ):
-        yield _between(f"{what}_in_class", f"each class has at least {least} {what}", least=least)
-
-
-def _advised(limits: ValidationConfig) -> Iterator[GxExpectation]:
-    """What is put into words as a warning: cleaning copes with it, but a person should look."""
-    tolerated = limits.tolerated_share
-    mostly = f"; {tolerated:.0%} may differ"
-    low, high = limits.min_breast_share, limits.max_breast_share
-    yield _between(
-        "breast_share",
-        f"the breast fills {low:.0%} to {high:.0%} of the film{mostly}",
-        least=low,
-        most=high,
-        tolerated=tolerated,
-    )
-    yield _between(
-        "label_blobs",
-        f"at most {limits.max_label_blobs} labels or markers lie beside the breast{mostly}",
-        most=limits.max_label_blobs,
-        tolerated=tolerated,
-    )
-    yield _between(
-        "saturation",
-        f"at most {limits.max_saturation:.0%} of the breast is at an end of the grey scale{mostly}",
-        most=limits.max_saturation,
-        tolerated=tolerated,
-    )
-    yield _between(
-        "sharpness",
-        f"no film is blurred (sharpness at least {limits.min_sharpness:g}){mostly}",
-        least=limits.min_sharpness,
-        tolerated=tolerated,
-    )
-    for column, most, title in (
-        ("inverted", limits.max_inverted_share, "are inverted (white background)"),
-        ("framed", limits.max_framed_share, "have a scan frame"),
-        (
-            "laterality_mismatch",
-            limits.max_mismatch_share,
-            "show the breast at the side of the other laterality",
-        ),
-        ("burned_in", 0.0, "say that text is burned into the pixels"),
-        ("near_duplicate", 0.0, "are near-duplicates of another one"),
-    ):
-        share = f"at most {most:.0%}" if most else "none"
-        yield _seldom(column, most, f"{share} of the images {title}")
-
-
-def _between(
-    column: str,
-    title: str,
-    least: float | None = None,
-    most: float | None = None,
-    tolerated: float | None = None,
-) -> GxExpectation:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column,
-        min_value=least,
-        max_value=most,
-        mostly=1 - (tolerated or 0),
-        severity="critical" if tolerated is None else "warning",
-        meta={"title": title},
-    )
-
-
-def _seldom(column: str, most: float, title: str) -> GxExpectation:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeInSet(
-        column=column,
-        value_set=["no"],
-        mostly=1 - most,
-        severity="warning",
-        meta={"title": title},
-    )
 
 
 def _frame(rows: Sequence[ManifestRow]) -> pd.DataFrame:
@@ -261,10 +160,9 @@ def _expectation(entry: dict[str, Any]) -> Expectation:
     if raised.get("raised_exception"):
         observed = f"could not be checked: {raised.get('exception_message')}"
     return Expectation(
-        title=(definition.get("meta") or {}).get("title") or definition["type"],
+        title=definition["description"],
         met=bool(entry["success"]),
         required=definition.get("severity") != "warning" or bool(raised.get("raised_exception")),
         observed=observed,
-        failing=tuple(failing[:_LISTED]),
-        failing_count=len(failing),
+        failing=tuple(failing),
     )

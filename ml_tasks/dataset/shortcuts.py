@@ -56,6 +56,16 @@ class ControlResult(Record):
         return found
 
 
+def removed_picture(film: Pixels, kept: Pixels, side: int) -> Pixels:
+    """What cleaning took away of a film (H,H), as (side, side): black where `kept` is not 0.
+
+    The film is as it is in the file, neither mirrored nor turned to a dark background: its form,
+    side and polarity are removed too, and a control for shortcuts must be able to see them.
+    """
+    rest = film * (kept == 0)
+    return np.asarray(cv2.resize(rest, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def control(
     name: str,
     pictures: NDArray[np.uint8],

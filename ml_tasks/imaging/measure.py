@@ -1,4 +1,4 @@
-"""What can be measured of one image: figures for validation, and what cleaning removed."""
+"""What can be measured of one image: figures for validation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ml_tasks.imaging.breast import blank
-from ml_tasks.imaging.clean import CleanedImage, finished
+from ml_tasks.imaging.clean import CleanedImage
 from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.pixels import Pixels
 from ml_tasks.imaging.spec import ImageSpec
@@ -53,20 +53,6 @@ def measure(image: DecodedImage, cleaned: CleanedImage | None, spec: ImageSpec) 
             "side": cleaned.side,
         }
     )
-
-
-def removed_picture(image: DecodedImage, cleaned: CleanedImage, side: int) -> Pixels:
-    """What cleaning took away: the film as it is in the file (side, side), the kept region black.
-
-    Padded, not stretched, and neither mirrored nor turned to a dark background: the film's form,
-    side and polarity are removed too, and a control for shortcuts must be able to see them.
-    """
-    return finished(image.pixels * (1 - cleaned.kept), mirrored=False, side=side)
-
-
-def silhouette(cleaned: CleanedImage) -> Pixels:
-    """The kept region's form alone (side, side): 255 inside, 0 outside."""
-    return np.asarray(cleaned.mask * 255, np.uint8)
 
 
 def _tissue(kept: Pixels, spec: ImageSpec) -> Pixels:

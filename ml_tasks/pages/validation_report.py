@@ -10,7 +10,8 @@ from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.pages.layout import render
 from ml_tasks.records import ValidationRecord
 
-_TEMPLATE = """{% block content %}
+_TEMPLATE = """{% macro files(paths) %}<ul>{% for path in paths %}<li>{{ path }}</li>
+{% endfor %}</ul>{% endmacro %}{% block content %}
 <h1>Data validation</h1>
 <p class="lead {{ 'good' if record.passed else 'bad' }}">{{ record.summary() }}</p>
 <p class="quiet">Folder {{ record.raw }}; started {{ record.started_at }}; manifest
@@ -22,14 +23,15 @@ _TEMPLATE = """{% block content %}
 <tr><td class="{{ 'good' if result.met else 'bad' if result.required else 'warn' }}">
 {{- 'met' if result.met else 'NOT met' if result.required else 'warning' }}</td>
 <td>{{ result.title }}</td><td>{{ result.observed }}
-{% if not result.met and result.failing %}<ul>{% for path in result.failing %}<li>{{ path }}</li>
-{% endfor %}</ul>{% if result.failing_count > result.failing|length %}and
-{{ result.failing_count - result.failing|length }} more, in the Data Docs{% endif %}{% endif %}
+{% if not result.met and result.failing %}{{ files(result.failing[:20]) }}
+{% if result.failing|length > 20 %}<details><summary>and {{ result.failing|length - 20 }} more
+</summary>{{ files(result.failing[20:]) }}</details>{% endif %}{% endif %}
 </td></tr>
 {% endfor %}</table>
 <p>What is not met fails the run. A warning does not: cleaning copes with it, but a person should
 look. The limits stand in config.yaml under <code>data</code> and <code>validation</code>.
-The <a href="data_docs/index.html">Great Expectations Data Docs</a> list every failing file.</p>
+<a href="failing_files.csv">failing_files.csv</a> lists every failing file; the
+<a href="data_docs/index.html">Great Expectations Data Docs</a> hold each expectation's figures.</p>
 <h2>Classes</h2>
 <table><tr><th>Class</th><th>Meaning</th><th class="number">Images</th></tr>
 {% for name, count in record.classes.items() %}<tr><td>{{ name }}</td>

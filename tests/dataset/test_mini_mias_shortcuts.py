@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_tasks.dataset.shortcuts import control
-from ml_tasks.imaging.clean import clean
-from ml_tasks.imaging.decode import decode
-from ml_tasks.imaging.measure import removed_picture, silhouette
+from ml_tasks.dataset.examination import examine
+from ml_tasks.dataset.shortcuts import control, removed_picture
+from ml_tasks.imaging.encode import decoded_png
 from ml_tasks.imaging.spec import ImageSpec
 
 SPEC = ImageSpec()
@@ -29,10 +28,14 @@ def films(
         rows = list(csv.DictReader(stream))
 
     def seen(row: dict[str, str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        image = decode((mini_mias / row["file"]).read_bytes(), SPEC)
-        cleaned = clean(image, SPEC)
-        assert not cleaned.pixels[cleaned.mask == 0].any()
-        return removed_picture(image, cleaned, SPEC.side), silhouette(cleaned)
+        pictures = examine((mini_mias / row["file"]).read_bytes(), SPEC).pictures
+        assert pictures is not None
+        film, kept, mask, finished = (
+            decoded_png(data)
+            for data in (pictures.film, pictures.kept, pictures.mask, pictures.finished)
+        )
+        assert not finished[mask == 0].any()
+        return removed_picture(film, kept, SPEC.side), mask
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         removed, outlines = zip(*pool.map(seen, rows), strict=True)

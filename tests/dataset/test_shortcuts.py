@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_tasks.dataset.shortcuts import control
+from ml_tasks.dataset.examination import examine
+from ml_tasks.dataset.shortcuts import control, removed_picture
+from ml_tasks.imaging.encode import decoded_png
+from ml_tasks.imaging.spec import ImageSpec
+from tests.builders import encoded, film
 
 COUNT = 160
 
@@ -60,3 +64,15 @@ def test_nothing_to_learn_and_too_few_patients_are_said() -> None:
     assert "one constant value" in control("outside", pictures * 0, labels, patients).why
     few = control("removed", pictures[:30], labels[:30], patients[:30])
     assert few.auc is None and "too few patients" in few.sentence()
+
+
+def test_the_removed_picture_shows_the_label_and_nothing_of_the_breast() -> None:
+    marked = film(1, lesion=True)
+    marked[10:26, 120:150] = 230
+    pictures = examine(encoded(marked), ImageSpec()).pictures
+    assert pictures is not None
+    removed = removed_picture(decoded_png(pictures.film), decoded_png(pictures.kept), 128)
+    assert removed.shape == (128, 128) and removed.dtype == np.uint8
+    assert removed[7:16, 78:95].min() > 200  # 128 for the film's 200 pixels
+    assert not removed[40:90, 2:40].any()
+    assert 0 < np.median(removed[110:, 70:100]) < 20  # bare film stays as it is

@@ -1,4 +1,4 @@
-"""What is measured of an image, and what cleaning took away from it."""
+"""What is measured of an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ml_tasks.imaging.clean import CleanedImage, clean
 from ml_tasks.imaging.decode import DecodedImage
-from ml_tasks.imaging.measure import ImageMetrics, measure, removed_picture, silhouette
+from ml_tasks.imaging.measure import ImageMetrics, measure
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import Pixels, film
 
@@ -89,28 +89,3 @@ def test_an_image_without_a_breast_is_measured_as_a_whole(pixels: Pixels, blank:
 
 def test_blank_is_what_the_spec_says() -> None:
     assert measure(decoded(film(1)), None, ImageSpec(min_contrast=90)).blank
-
-
-def test_the_removed_picture_shows_the_label_and_nothing_of_the_breast() -> None:
-    marked = film(1, lesion=True)
-    marked[10:26, 120:150] = 230
-    image, cleaned = both(marked)
-    removed = removed_picture(image, cleaned, 128)
-    assert removed.shape == (128, 128) and removed.dtype == np.uint8
-    assert removed[7:16, 78:95].min() > 220  # 128 for the film's 200 pixels
-    assert not removed[40:90, 2:40].any()
-    assert removed[(removed < 220)].max() < 30 or (removed > 30).mean() < 0.05
-
-
-def test_kept_and_removed_pixels_make_up_the_film() -> None:
-    image, cleaned = both(film(1, lesion=True))
-    removed = image.pixels * (1 - cleaned.kept)
-    assert np.array_equal(removed + image.pixels * cleaned.kept, image.pixels)
-    whole = removed_picture(image, cleaned, 200)[:, :160]
-    assert np.array_equal(whole, removed)  # not stretched, not mirrored
-
-
-def test_the_silhouette_is_the_masks_form_alone() -> None:
-    _, cleaned = both(film(1))
-    assert set(np.unique(silhouette(cleaned))) == {0, 255}
-    assert np.array_equal(silhouette(cleaned) > 0, cleaned.mask == 1)
