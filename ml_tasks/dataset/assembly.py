@@ -17,7 +17,7 @@ from ml_tasks.dataset.lesions import Lesion, read_lesions, unknown_files, write_
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.pictures import write_arrays
 from ml_tasks.dataset.shard import CleanedRow
-from ml_tasks.dataset.shortcuts import ControlResult, control
+from ml_tasks.dataset.shortcuts import OUTLINE, ControlResult, control
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.contact_sheet import Tile, contact_sheet
 from ml_tasks.imaging.encode import png_bytes
@@ -112,7 +112,7 @@ def _controls(
     return (
         control("what cleaning removed", removed, labels, patients),
         control("what is left outside of the breast", outside, labels, patients),
-        control("the outline of the breast alone", masks, labels, patients, bound),
+        control(OUTLINE, masks, labels, patients, bound),
     )
 
 

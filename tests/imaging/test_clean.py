@@ -180,3 +180,14 @@ def test_a_cleaned_picture_reads_back_from_its_png() -> None:
 def test_the_specs_hash_changes_with_its_numbers() -> None:
     assert SPEC.sha256() == ImageSpec().sha256()
     assert SPEC.sha256() != ImageSpec(opening=17).sha256()
+
+
+def test_the_polarity_may_be_given() -> None:
+    """Where it is in doubt, both ways are looked at."""
+    height, width = film(1).shape
+    image = DecodedImage(film(1), 1, width, height, format="PNG", mode="L", bit_depth=8)
+    found = clean(image, SPEC)
+    assert found.whiteness < 0 and not found.inverted
+    other = clean(image, SPEC, -found.whiteness)
+    assert other.inverted and other.whiteness == -found.whiteness
+    assert not np.array_equal(other.mask, found.mask)
