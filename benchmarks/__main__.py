@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import many, reading
+from benchmarks import evaluating, many, reading, training
 from benchmarks.table import FULL, PAGE, QUICK, Effort, Row, page
 
 
@@ -29,7 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
 def measured(effort: Effort) -> list[Row]:
     """The rows of all comparisons."""
     with tempfile.TemporaryDirectory(prefix="mammo-benchmarks-") as folder:
-        return [*reading.rows(Path(folder), effort), *many.rows(Path(folder), effort)]
+        return [
+            *reading.rows(Path(folder), effort),
+            *many.rows(Path(folder), effort),
+            *evaluating.rows(effort),
+            *training.rows(Path(folder), effort),
+        ]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ _PACKAGES = (
     "pillow",
     "pyvips-binary",
     "pydicom",
+    "keras",
 )
 
 
@@ -58,6 +59,11 @@ RGB picture by Pillow, a mask at full size, crop, Lanczos. The bare decode of a 
 of those in its column, in the same run. Uncompressed DICOM is the one format that need not be
 decoded: NumPy told by hand where the pixels lie only shrinks them, and no cleaning fits into that
 time.
+
+Evaluation is measured on made-up answers of a model: what is timed is everything that follows them.
+
+Training runs the real network on made-up pictures: the stage's input, bytes mapped from the disk,
+against float32 arrays in memory. [training.md](training.md) says how to measure a GPU.
 """
 
 

@@ -15,13 +15,14 @@ build_image → smoke_test → push_model`
 | preprocess.assemble | puts the cleaned set together and looks at what cleaning did | `cleaned/` pictures, index, image spec, report |
 | train | trains DenseNet-121, one line in the log for each epoch | `train/` model.h5, classes.json, history; `logs/` |
 | evaluate | judges the very model that would ship, on patients it has never seen | `evaluate/` model.onnx, metrics, report |
-| gate | PASS or FAIL with one sentence for each rule | `gate/` decision.json |
+| gate | PASS, FAIL or INCONCLUSIVE, with one sentence for each rule | `gate/` decision.json |
 | build_image | seals the release and builds the image | `build_image/`, `releases/<version>/` |
 | smoke_test | runs that very image and compares its answers with the evaluated ones | `smoke_test/` smoke.json |
 | push_model | pushes it, checks the digest, then moves `production` | `push_model/`, `releases/<version>/record/` |
 
-**A model that fails the gate is a normal outcome:** the run is green, what follows is skipped, and
-the reasons are the last lines of the gate's log. **A red task** says in its log what is wrong and
+**A model that does not pass the gate is a normal outcome:** the run is green, what follows is skipped,
+and the reasons are the last lines of the gate's log. INCONCLUSIVE means that the test patients are too
+few to tell; such a model is not shipped. **A red task** says in its log what is wrong and
 what to do; mend that, then clear the task: it and what follows run again. A re-run of a stage
 replaces its own output and nothing else; train goes on after its last complete epoch. A changed setting needs a new run. One run goes at a time; `production` moves last.
 
@@ -179,7 +180,7 @@ def mammography_retraining() -> None:
 
         return run_stage("evaluate")
 
-    @task.short_circuit(doc_md="PASS, or FAIL with the reasons; after a FAIL the rest is skipped.")
+    @task.short_circuit(doc_md="PASS, FAIL or INCONCLUSIVE with the reasons; only a PASS goes on.")
     def gate() -> bool:
         from operators.stage_task import run_stage
 

@@ -5,10 +5,12 @@ FROM ${BASE}
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH \
+    MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true \
     AIRFLOW_HOME=/opt/airflow MAMMO_CONFIG=/opt/mammo/config.yaml GX_ANALYTICS_ENABLED=false
 RUN python3 -m venv /opt/venv \
  && useradd --uid 50000 --gid 0 --create-home airflow \
- && install -d -o airflow -g 0 /opt/airflow /opt/mammo /opt/mammo/runs /opt/mammo/releases /opt/mammo/data
+ && install -d -o airflow -g 0 /opt/airflow /opt/mammo /opt/mammo/runs /opt/mammo/releases /opt/mammo/data \
+        /opt/mammo/mlflow
 COPY requirements/bootstrap.txt requirements/airflow.txt /tmp/locks/
 RUN pip install --require-hashes -r /tmp/locks/bootstrap.txt \
  && pip install --require-hashes -r /tmp/locks/airflow.txt

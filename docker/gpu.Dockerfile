@@ -7,6 +7,7 @@ ARG LOCK=gpu
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH \
+    MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true \
     AIRFLOW_HOME=/opt/airflow MAMMO_CONFIG=/opt/mammo/config.yaml TF_CPP_MIN_LOG_LEVEL=3 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN python3 -m venv /opt/venv \

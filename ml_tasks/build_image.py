@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-import ml_tasks
 from ml_tasks.config import Config
 from ml_tasks.errors import GateRefused, ReleaseError
+from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import (
     Decision,
@@ -23,6 +22,7 @@ from ml_tasks.records import (
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
+from ml_tasks.release.lineage import code_sha256
 from ml_tasks.release.model_card import model_card
 from ml_tasks.release.production import keep_training_data
 from ml_tasks.release.serving_base import serving_base_reference
@@ -122,7 +122,8 @@ def _check_classes(path: Path, data: PreprocessRecord) -> None:
 
 def _parts(run: RunPaths, decision: Decision) -> dict[str, Path | bytes]:
     data, training = run.load(PreprocessRecord), run.load(TrainRecord)
-    card = model_card(data, training, run.load(EvaluationRecord), decision)
+    figures = (run.stage("evaluate") / "metrics.json").read_bytes()
+    card = model_card(data, training, Metrics.model_validate_json(figures), decision)
     return {
         "model.h5": run.stage("train") / "model.h5",
         "classes.json": run.stage("train") / "classes.json",
@@ -144,21 +145,12 @@ def _lineage(run: RunPaths, data: PreprocessRecord, training: TrainRecord) -> di
         "manifest_sha256": data.manifest_sha256,
         "index_sha256": data.index_sha256,
         "config_sha256": sha256_file(run.config),
-        "code_sha256": _code_sha256(),
+        "code_sha256": code_sha256(),
         "parents": {
             "weights": training.weights.rsplit("/", 1)[-1],
             "records_sha256": {stage: mark for each in marks for stage, mark in each.items()},
         },
     }
-
-
-def _code_sha256() -> str:
-    """One hash over every module of this package, by name and content."""
-    root = Path(ml_tasks.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _json(content: dict[str, Any]) -> bytes:

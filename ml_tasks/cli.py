@@ -13,13 +13,14 @@ from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
-from ml_tasks.records import STAGES
+from ml_tasks.records import STAGES, Decision
 
+_REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 gate FAIL)."""
+    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 no PASS)."""
     chosen = _parser().parse_args(arguments)
     return guarded(lambda: chosen.command(chosen))
 
@@ -59,7 +60,7 @@ def clean_main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train_main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m ml_tasks.train --config config.yaml`; exit status 3 if the gate says FAIL."""
+    """`python -m ml_tasks.train --config config.yaml`; exit status 3 if the gate says no PASS."""
     parser = argparse.ArgumentParser(prog="python -m ml_tasks.train")
     _config_arguments(parser)
     chosen = parser.parse_args(arguments)
@@ -78,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for stage in STAGES:
         command = _command(commands, stage, _stage, f"the stage {stage} of one run")
-        command.add_argument("--run", required=True, help="the run's id")
+        which: Any = command
+        if stage == Decision.stage:
+            which = command.add_mutually_exclusive_group(required=True)
+            which.add_argument("--replay", type=int, metavar="N", help=_REPLAY)
+        which.add_argument("--run", required=which is command, help="the run's id")
         command.set_defaults(stage=stage)
     whole = _command(commands, "run", _run, "all stages of a new run, without Airflow")
     whole.add_argument("--run", help="the new run's id; the time if not given")
@@ -92,7 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
     sample = _command(commands, "sample", _sample, "synthetic mammograms for a demo without data")
     sample.add_argument("--output", type=Path, help="the new raw folder (paths.raw)")
-    sample.add_argument("--patients", type=int, default=120, help="two pictures each (120)")
+    sample.add_argument("--patients", type=int, help="two pictures each (520)")
+    track = _command(commands, "track", _track, "runs and releases that MLflow missed")
+    track.add_argument("--run", help="this run too, even if it is not finished")
+    track.add_argument("--all", action="store_true", help="every run that was judged")
     base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
     base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
     demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")
@@ -121,10 +129,28 @@ def _config(chosen: argparse.Namespace) -> Config:
 
 def _stage(chosen: argparse.Namespace) -> int:
     settings = parse_settings(chosen.set)
+    if getattr(chosen, "replay", None) is not None:
+        return _replay(chosen, settings)
     if chosen.stage == STAGES[0]:
         sequences.begin_run(chosen.run, chosen.config, settings)
     record = sequences.run_stage(chosen.stage, chosen.run, chosen.config, settings)
     return GateRefused.exit_status if getattr(record, "passed", True) is False else 0
+
+
+def _replay(chosen: argparse.Namespace, settings: dict[str, Any]) -> int:
+    from ml_tasks.evaluation.replay import replay, table
+
+    other = [key for key in settings if not key.startswith("gate.")]
+    if other or chosen.replay < 1:
+        wrong = f"--set {other[0]}" if other else f"--replay {chosen.replay}"
+        raise ConfigError(
+            f"{wrong}: a replay judges at least one run anew and trains none, so that only "
+            "gate.* can be set"
+        )
+    config = _config(chosen)
+    found = replay(config.paths.runs, config.gate, chosen.replay)
+    sys.stdout.write(table(found) if found else f"no run in {config.paths.runs} was evaluated\n")
+    return 0
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -136,6 +162,12 @@ def _run(chosen: argparse.Namespace) -> int:
 def _release(chosen: argparse.Namespace) -> int:
     sequences.release_current(_config(chosen), chosen.run)
     return 0
+
+
+def _track(chosen: argparse.Namespace) -> int:
+    outcome = sequences.track(_config(chosen), chosen.run, chosen.all)
+    sys.stdout.write(f"{outcome.summary()}\n")
+    return 0 if outcome.complete else 1
 
 
 def _import(chosen: argparse.Namespace) -> int:
@@ -154,10 +186,11 @@ def _import(chosen: argparse.Namespace) -> int:
 
 
 def _sample(chosen: argparse.Namespace) -> int:
-    from ml_tasks.dataset.phantoms import write_sample
+    from ml_tasks.dataset.phantoms import PATIENTS, write_sample
 
     output = chosen.output or _config(chosen).paths.raw
-    sys.stdout.write(f"{output}: {write_sample(output, chosen.patients)} phantoms\n")
+    patients = PATIENTS if chosen.patients is None else chosen.patients
+    sys.stdout.write(f"{output}: {write_sample(output, patients)} phantoms\n")
     return 0
 
 

@@ -6,39 +6,19 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from ml_tasks.config_gate import GatePolicy as GatePolicy
+from ml_tasks.config_section import Section
+from ml_tasks.config_tracking import TrackingConfig, without_login
+from ml_tasks.config_training import TrainingConfig as TrainingConfig
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Block = Literal["conv2", "conv3", "conv4", "conv5"]
-
-
-class Section(BaseModel):
-    """A part of config.yaml: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads `no` and `off` as false, which would quietly count as 0."""
-        field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation in (int, float):
-            raise ValueError("takes a number, not yes or no")
-        return value
 
 
 class PathsConfig(Section):
@@ -52,6 +32,7 @@ class PathsConfig(Section):
     releases: Path = Path("releases")
     model: Path = Path("model")
     logs: Path = Path("logs")
+    tracking: Path = Path("mlflow")
 
 
 class DataConfig(Section):
@@ -123,6 +104,7 @@ class ModelConfig(Section):
 
     input_shape: tuple[Literal[128], Literal[128], Literal[3]] = (128, 128, 3)
     weights: str = Field("imagenet", min_length=1)
+    weights_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     dropout: float = Field(0.5, ge=0, lt=1)
 
     @field_validator("weights", mode="before")
@@ -130,43 +112,14 @@ class ModelConfig(Section):
     def _null_is_none(cls, weights: Any) -> Any:
         return "none" if weights is None else weights
 
-
-class UnfreezingStep(Section):
-    """Which dense blocks learn, for which share of the epochs, how fast."""
-
-    blocks: tuple[Block, ...] = ()
-    share: float = Field(gt=0, le=1)
-    learning_rate: float = Field(gt=0, le=1)
-
-
-class AugmentationConfig(Section):
-    """Random changes of the training images."""
-
-    rotation_degrees: float = Field(15, ge=0, le=180)
-    horizontal_flip: bool = True
-    vertical_flip: bool = True
-
-
-class TrainingConfig(Section):
-    """How the network learns."""
-
-    batch_size: int = Field(32, ge=2, le=4096)
-    epochs: int = Field(30, ge=1, le=1000)
-    seed: int = Field(1, ge=0)
-    deterministic: Literal["auto"] | bool = "auto"
-    early_stopping_patience: int = Field(6, ge=1)
-    reduce_lr_patience: int = Field(3, ge=1)
-    reduce_lr_factor: float = Field(0.3, gt=0, lt=1)
-    from_scratch_learning_rate: float = Field(1e-3, gt=0, le=1)
-    unfreezing: tuple[UnfreezingStep, ...] = Field(
-        (
-            UnfreezingStep(blocks=(), share=0.4, learning_rate=1e-3),
-            UnfreezingStep(blocks=("conv5",), share=0.3, learning_rate=1e-4),
-            UnfreezingStep(blocks=("conv4", "conv5"), share=0.3, learning_rate=1e-5),
-        ),
-        min_length=1,
-    )
-    augmentation: AugmentationConfig = AugmentationConfig()
+    @model_validator(mode="after")
+    def _hash_of_a_file(self) -> ModelConfig:
+        if self.weights_sha256 and self.weights in ("imagenet", "none"):
+            raise ValueError(
+                f"weights_sha256 is the hash of a weights file, and weights is `{self.weights}`: "
+                "name the file there, or leave the hash out"
+            )
+        return self
 
 
 class EvaluationConfig(Section):
@@ -177,19 +130,12 @@ class EvaluationConfig(Section):
     seed: int = Field(1, ge=0)  # of the bootstrap
 
 
-class GatePolicy(Section):
-    """The least a model must reach on the test split."""
-
-    min_accuracy: float = Field(0.80, ge=0, le=1)
-    min_auc: float = Field(0.80, ge=0, le=1)
-    min_sensitivity: float = Field(0.75, ge=0, le=1)
-
-
 class ReleaseConfig(Section):
     """The image and where it goes."""
 
     image: str = Field("mammography-inference", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
     registry: str = Field("localhost:5000", pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?(/[a-z0-9._/-]+)?$")
+    registry_url: str | None = Field(None, pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")
     push: bool = True
     push_attempts: int = Field(4, ge=1, le=20)
     smoke_images: int = Field(16, ge=1, le=1000)
@@ -209,6 +155,18 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GatePolicy = GatePolicy()
     release: ReleaseConfig = ReleaseConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _threshold_fits_the_gate(self) -> Config:
+        chosen, least = self.evaluation, self.gate.min_sensitivity
+        if chosen.threshold_rule == "sensitivity" and chosen.threshold_value < least:
+            raise ValueError(
+                f"evaluation.threshold_value {chosen.threshold_value} contradicts "
+                f"gate.min_sensitivity {least}: a threshold chosen to find fewer of the positives "
+                "than the gate asks for can ship nothing; raise the one or lower the other"
+            )
+        return self
 
 
 def load_config(
@@ -290,7 +248,11 @@ def _anchored(config: Config, folder: Path) -> Config:
             )
         model = model.model_copy(update={"weights": str(weights)})
     return config.model_copy(
-        update={"paths": config.paths.model_copy(update=paths), "model": model}
+        update={
+            "paths": config.paths.model_copy(update=paths),
+            "model": model,
+            "tracking": config.tracking.anchored(folder),
+        }
     )
 
 
@@ -305,7 +267,8 @@ def _explain(error: ValidationError, file: str) -> str:
             lines.append(f"{key} is not a setting; {hint}Allowed here: {', '.join(allowed)}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{key or 'the file'}: {reason} (it is {problem['input']!r})")
+            given = f" (it is {without_login(repr(problem['input']))})" if key else ""
+            lines.append(f"{key or 'the settings'}: {reason}{given}")
     return f"{file}: " + "\n".join(lines)
 
 
@@ -313,7 +276,12 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     section: Any = Config
     for part in location:
         if isinstance(part, str) and part in section.model_fields:
-            section = section.model_fields[part].annotation
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
-            section = UnfreezingStep
+            section = _section_in(section.model_fields[part].annotation)
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section that a setting holds, also one that may be null or stands in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(found for each in get_args(annotation) if (found := _section_in(each)))

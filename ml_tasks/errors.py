@@ -73,12 +73,28 @@ class PushRefused(PushError):
     """The registry does not let this engine push: trying again would not help."""
 
 
+class ProductionMoved(PushRefused):
+    """`production` is not what the gate compared with any more; it was left where it is."""
+
+
+class ChampionError(MammoError):
+    """What is in production cannot be told: nothing may be judged against it, nor without it."""
+
+
+class RegistryUnavailable(MammoError):
+    """The image registry does not answer; that passes by itself, or somebody starts it."""
+
+
+class TrackingError(MammoError):
+    """MLflow did not take a run or a release; the run's own directory still holds everything."""
+
+
 class StackError(MammoError):
     """The local stack (engine, registry, Airflow, TensorBoard) could not be started."""
 
 
 class GateRefused(MammoError):
-    """The gate's verdict is FAIL: a normal outcome, told apart by its exit status."""
+    """The gate's verdict is not PASS: a normal outcome, told apart by its exit status."""
 
     exit_status = 3
 

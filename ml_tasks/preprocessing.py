@@ -16,6 +16,7 @@ from ml_tasks.dataset.film_store import FilmStore
 from ml_tasks.dataset.leakage import LeakageCertificate, certify, refuse_leaks
 from ml_tasks.dataset.ledger import Ledger
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, class_counts, read_rows, write_rows
+from ml_tasks.dataset.placement import films_of, placed_patients
 from ml_tasks.dataset.same_films import as_recorded
 from ml_tasks.dataset.shard import (
     clean_films,
@@ -25,6 +26,7 @@ from ml_tasks.dataset.shard import (
     shard_name,
     thumbnails,
 )
+from ml_tasks.dataset.shortcuts import CONTROLS, write_controls
 from ml_tasks.dataset.split import balanced, check_splits, class_weights
 from ml_tasks.dataset.training_data import (
     TrainingData,
@@ -36,7 +38,8 @@ from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.pages.cleaning_report import cleaning_report
 from ml_tasks.pages.leakage_certificate import leakage_page
 from ml_tasks.records import PlanRecord, PreprocessRecord, ShardRecord, Split, ValidationRecord
-from ml_tasks.release.production import production_version, training_data_of
+from ml_tasks.release.champion import champion_of
+from ml_tasks.release.production import training_data_of
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 
@@ -46,13 +49,14 @@ LEDGER = "ledger.jsonl"
 
 
 def preprocess(run: RunPaths, config: Config) -> PreprocessRecord:
-    """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png,
-    index.csv, image_spec.json, lesions.csv, report.html with contact sheets, and leakage.html.
+    """All three steps on this machine; writes cleaned/{train,val,test}/<Class>/<stem>.png, the
+    same as arrays {train,val,test}.npy, index.csv, image_spec.json, lesions.csv, report.html with
+    contact sheets, and leakage.html.
 
     Raises:
-        DataError: a file changed since validation, a picture is in two splits, another split key
-            or other shares than the ledger's, or a class has too few patients to split.
-        StageOrderError: validate_data has not passed in this run.
+        DataError: a file changed since validation, a picture is in two splits or would leave its
+            split, the ledger has another key or shares, or a class has too few patients to split.
+        StageOrderError: validate_data has not passed in this run, or the run has noted no champion.
         StorageError: no space left; what an earlier attempt left still stands.
     """
     plan = plan_cleaning(run, config)
@@ -74,11 +78,10 @@ def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
     raw, examiner = Path(validation.raw), _examiner(run, config, validation)
     ledger = Ledger.open(config.paths.splits / LEDGER, config.split)
     rows = as_recorded(rows, ledger.recorded)
-    placed = ledger.place({row.patient for row in rows})
-    planned = planned_rows(rows, placed)
+    planned = planned_rows(rows, placed := placed_patients(rows, ledger))
     check_splits(planned, _two_classes(validation))
     images = leakage_images(rows, planned, raw, examiner)
-    certificate = certify(run.run_id, images, _production(config))
+    certificate = certify(run.run_id, images, _production(run, config))
     with run.writing(PlanRecord.stage) as work:
         record = PlanRecord(
             run_id=run.run_id,
@@ -96,7 +99,7 @@ def plan_cleaning(run: RunPaths, config: Config) -> PlanRecord:
         run.seal(work, record)
     log.info(record.summary())
     refuse_leaks(certificate)
-    ledger.commit(placed, run.run_id, validation.started_at)
+    ledger.commit(placed, run.run_id, validation.started_at, films_of(rows))
     return record
 
 
@@ -114,10 +117,9 @@ def clean_shard(run: RunPaths, config: Config, shard: int) -> ShardRecord:
         raise StageOrderError(f"there is no shard {shard}; plan_cleaning made {plan.shards}")
     validation = run.load(ValidationRecord)
     mine = planned[shard :: plan.shards]
+    raw, examiner = Path(validation.raw), _examiner(run, config, validation)
     with run.writing(f"{ShardRecord.stage}/{shard_name(shard)}") as work:
-        rows_hash, films_hash = clean_films(
-            mine, Path(validation.raw), _examiner(run, config, validation), work
-        )
+        rows_hash, films_hash = clean_films(mine, raw, examiner, work)
         record = ShardRecord(
             run_id=run.run_id,
             inputs=run.mark(PlanRecord),
@@ -145,7 +147,7 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
     index, spec = balanced(planned, config.split), _spec(run, validation)
     store = FilmStore([folder / "films.zip" for folder in shards])
     with closing(store) as films, run.writing(PreprocessRecord.stage) as work:
-        write_pictures(work, index, films)
+        arrays = write_pictures(work, index, films)
         findings = look_at(work, index, films, read_cleaned(shards), Path(validation.raw), config)
         write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())
         for name in ("leakage.json", "leakage.html", "training_data.npz"):
@@ -157,8 +159,10 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
             started_at=validation.started_at,
             manifest_sha256=validation.manifest_sha256,
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            arrays_sha256=arrays,
             spec_sha256=spec.sha256(),
             training_data_sha256=sha256_file(work / "training_data.npz"),
+            controls_sha256=write_controls(work / CONTROLS, findings.controls),
             classes=_two_classes(validation),
             positive=config.data.positive,
             counts={s: class_counts(row for row in index if row.split is s) for s in Split},
@@ -177,9 +181,9 @@ def assemble_cleaned(run: RunPaths, config: Config) -> PreprocessRecord:
     return record
 
 
-def _production(config: Config) -> TrainingData | None:
-    """The data of the model in production; None while there is none."""
-    version = production_version(config.paths.releases)
+def _production(run: RunPaths, config: Config) -> TrainingData | None:
+    """The data of the model that was in production as the run began; None: there was none."""
+    version = champion_of(run).version
     if version is None:
         return None
     data = read_training_data(training_data_of(config.paths.releases, version))

@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     """What the gate says of a model."""
 
     PASS = "PASS"
+    INCONCLUSIVE = "INCONCLUSIVE"  # the test patients are too few to tell
     FAIL = "FAIL"
 
 
@@ -102,8 +103,10 @@ class PreprocessRecord(StageRecord):
     started_at: str
     manifest_sha256: str
     index_sha256: str
+    arrays_sha256: dict[Split, str]  # of the pictures of each split as one array
     spec_sha256: str
     training_data_sha256: str
+    controls_sha256: str = ""  # of controls.json
     classes: tuple[str, str]
     positive: str
     counts: dict[Split, dict[str, int]]
@@ -155,21 +158,34 @@ class EvaluationRecord(StageRecord):
     predictions_sha256: str
     threshold: float
     onnx_difference: float
-    headline: dict[str, float]
+    headline: dict[str, float]  # patients' figures; what cannot be computed is missing
 
     def summary(self) -> str:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in self.headline.items())
-        return f"test split: {figures} at threshold {self.threshold:.4f}"
+        return f"test patients: {figures} at threshold {self.threshold:.4f}"
 
 
 class RuleResult(Record):
-    """One rule of the gate and its plain sentence."""
+    """One rule of the gate and its plain sentence; a figure not computed has no value."""
 
     rule: str
-    value: float
-    bound: float
-    passed: bool
+    value: float | None = None
+    low: float | None = None  # of the 95 % interval
+    high: float | None = None
+    bound: float | None = None
+    verdict: Verdict
     sentence: str
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+
+class GateDecision(Record):
+    """What the rules together say: the worst of them."""
+
+    verdict: Verdict
+    rules: tuple[RuleResult, ...]
 
 
 class Decision(StageRecord):
@@ -178,15 +194,20 @@ class Decision(StageRecord):
     stage: ClassVar[str] = "gate"
     verdict: Verdict
     rules: tuple[RuleResult, ...]
+    production: str | None = None  # digest that the gate compared with; None: none was released
 
     @property
     def passed(self) -> bool:
         return self.verdict is Verdict.PASS
 
     def summary(self) -> str:
-        shown = self.rules if self.passed else [rule for rule in self.rules if not rule.passed]
-        verb = "PASSED" if self.passed else "FAILED"
-        return f"{verb} the gate: " + "; ".join(rule.sentence for rule in shown)
+        told = {
+            Verdict.PASS: "PASSED the gate",
+            Verdict.INCONCLUSIVE: "is INCONCLUSIVE at the gate, so it does not ship",
+            Verdict.FAIL: "FAILED the gate",
+        }[self.verdict]
+        shown = [rule for rule in self.rules if rule.verdict is self.verdict]
+        return f"{told}: " + "; ".join(rule.sentence for rule in shown)
 
 
 class ImageRecord(StageRecord):

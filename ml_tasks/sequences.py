@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config, load_config, save_config
-from ml_tasks.errors import GateRefused, ReleaseError, RunBusy, StageSkipped
+from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, RunBusy, StageSkipped
 from ml_tasks.records import (
     STAGES,
     Decision,
@@ -21,8 +21,12 @@ from ml_tasks.records import (
     StageRecord,
     TrainRecord,
 )
+from ml_tasks.release.champion import find_champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import replaced_directory, storage_errors, write_json
+from ml_tasks.tracking.backlog import judged_runs, settle
+from ml_tasks.tracking.hook import noted
+from ml_tasks.tracking.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +36,16 @@ UNFINISHED = "unfinished-train.json"  # in paths.runs: the run that `train_and_j
 
 
 def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Config:
-    """Freezes the configuration of a run: its later stages read this copy, whatever changes.
+    """Freezes the configuration of a run and what is in production: its later stages read these
+    copies, whatever changes.
 
     Raises:
         ConfigError: an unknown key or a bad value.
+        ChampionError: what is in production cannot be told.
+        RegistryUnavailable: the run means to push, and the registry does not answer.
     """
     config = load_config(config_path, settings)
-    save_config(config, RunPaths(config.paths.runs, run_id).config)
+    _begin(RunPaths(config.paths.runs, run_id), config, ask_registry=_why_no_push(config) is None)
     return config
 
 
@@ -65,7 +72,7 @@ def run_stage(
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
-    """Every stage in order; a FAIL of the gate ends the run before the image is built."""
+    """Every stage in order; only a PASS of the gate goes on to the image."""
     config = begin_run(run_id, config_path, settings)
     run = RunPaths(config.paths.runs, run_id)
     for stage in STAGES:
@@ -85,7 +92,7 @@ def clean(config: Config) -> PreprocessRecord:
     from ml_tasks.validation import validate_data
 
     run = RunPaths(config.paths.runs, new_run_id("clean"), cleaned=config.paths.cleaned)
-    save_config(config, run.config)
+    _begin(run, config, ask_registry=False)
     run.note_elsewhere()
     validate_data(run, config)
     return preprocess(run, config)
@@ -98,7 +105,8 @@ def train_and_judge(config: Config) -> Decision:
     training, the data and the code are the same.
 
     Raises:
-        GateRefused: the gate's verdict is FAIL; paths.model keeps what it held.
+        GateRefused: the gate's verdict is not PASS; paths.model keeps what it held.
+        ChampionError: what is in production cannot be told.
     """
     from ml_tasks.evaluate import evaluate
     from ml_tasks.gate import gate
@@ -107,14 +115,17 @@ def train_and_judge(config: Config) -> Decision:
     run = _training_run(config, new_run_id("train"))
     made_for = training_key(run.load(PreprocessRecord), config)
     run = _unfinished(config, made_for) or run
-    save_config(config, run.config)
+    _begin(run, config, ask_registry=False)  # push_model.sh compares with the registry later
     run.note_elsewhere()
     pointer = config.paths.runs / UNFINISHED
     write_json(pointer, {"run_id": run.run_id, "made_for": made_for})
     if not run.has(TrainRecord) or run.load(TrainRecord).inputs != run.mark(PreprocessRecord):
-        train(run, config)
-    evaluate(run, config)
-    decision = gate(run, config)
+        with noted("train", run, config):
+            train(run, config)
+    with noted("evaluate", run, config):
+        evaluate(run, config)
+    with noted("gate", run, config):
+        decision = gate(run, config)
     if decision.passed:
         publish(run, config)
     pointer.unlink()
@@ -188,6 +199,19 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     return run.load(ReleaseRecord)
 
 
+def track(config: Config, run_id: str | None, everything: bool) -> Outcome:
+    """`mammo track`: takes to MLflow what it missed, one run, or every run that was ever judged.
+
+    Raises:
+        ConfigError: tracking is switched off.
+        StageOrderError: there is no run of this name.
+    """
+    if not config.tracking.enabled:
+        raise ConfigError("tracking.enabled is false in config.yaml; set it to true first")
+    named = [] if run_id is None else [RunPaths.reopen(config.paths.runs, run_id).run_id]
+    return settle(config, judged_runs(config) if everything else named, seconds=None)
+
+
 def new_run_id(kind: str) -> str:
     """A run id that sorts by time: kind and the UTC time to the microsecond."""
     return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
@@ -219,9 +243,18 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
 
     module = _MODULES.get(stage, stage)
     function = getattr(import_module(f"ml_tasks.{module}"), stage)
-    if stage not in IMAGE_STAGES:
-        return function
+    if stage in IMAGE_STAGES:
+        function = _with_engine(stage, function)
 
+    def tracked(run: RunPaths, config: Config, *part: int) -> StageRecord:
+        with noted(stage, run, config):
+            record: StageRecord = function(run, config, *part)
+        return record
+
+    return tracked
+
+
+def _with_engine(stage: str, function: Callable[..., StageRecord]) -> Callable[..., StageRecord]:
     def with_engine(run: RunPaths, config: Config) -> StageRecord:
         _check_wanted(stage, config)
         from ml_tasks.release.engine import connect
@@ -235,9 +268,25 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
     return with_engine
 
 
+def _begin(run: RunPaths, config: Config, ask_registry: bool) -> None:
+    champion = find_champion(config, ask_registry)
+    save_config(config, run.config)
+    note_champion(run, champion)
+
+
 def _check_wanted(stage: str, config: Config) -> None:
-    if os.environ.get("SKIP_DOCKER", "") not in ("", "0"):
-        reason = os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
+    reason = _why_no_image() or (_why_no_push(config) if stage == "push_model" else None)
+    if reason:
         raise StageSkipped(reason)
-    if stage == "push_model" and not config.release.push:
-        raise StageSkipped("release.push is false: the image stays on this machine")
+
+
+def _why_no_image() -> str | None:
+    if os.environ.get("SKIP_DOCKER", "") in ("", "0"):
+        return None
+    return os.environ.get("SKIP_DOCKER_REASON") or "SKIP_DOCKER is set, so no image is built"
+
+
+def _why_no_push(config: Config) -> str | None:
+    if not config.release.push:
+        return "release.push is false: the image stays on this machine"
+    return _why_no_image()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import numpy as np
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows
-from ml_tasks.dataset.pictures import read_pictures
-from ml_tasks.model.backend import describe_device, keras
+from ml_tasks.dataset.pictures import array_file, open_pictures
+from ml_tasks.model.backend import keras
 from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.model.determinism import make_deterministic
+from ml_tasks.model.device import holders, preflight, read_devices
 from ml_tasks.model.export import save_network
 from ml_tasks.model.fit import FitPlaces, Fitted, Pictures, epoch_order, fit
+from ml_tasks.model.memory import within_memory
 from ml_tasks.model.network import build_network
+from ml_tasks.model.precision import Arithmetic, compiled, computing_in, precision_policy
 from ml_tasks.model.stopping import StopRequest, stopping_at_sigterm
 from ml_tasks.records import PreprocessRecord, Split, TrainRecord, ValidationRecord
 from ml_tasks.run_paths import RunPaths
@@ -39,7 +43,7 @@ def train(run: RunPaths, config: Config) -> TrainRecord:
         TrainingError: the weights cannot be had, or the loss became no number.
         TrainingStopped: SIGTERM came; the next attempt goes on after the last complete epoch.
         RunBusy: another process trains this run.
-        StageOrderError: preprocess is not complete, or its index was altered.
+        StageOrderError: preprocess is not complete, or its index or pictures were altered.
     """
     cleaned = run.load(PreprocessRecord)
     if run.has(ValidationRecord):  # a set cleaned by hand was validated in a run of its own
@@ -78,30 +82,42 @@ def _trained(
     store: CheckpointStore,
     stop: StopRequest,
 ) -> TrainRecord:
-    keras.utils.set_random_seed(config.training.seed)
     deterministic = make_deterministic(config.training.deterministic)
-    device = describe_device()
-    log.info(
-        "training on %s%s; weights: %s",
-        device,
-        ", deterministic" if deterministic else "",
-        config.model.weights,
-    )
+    devices = read_devices()
+    log.info(preflight(devices))
+    log.info("weights: %s%s", config.model.weights, "; deterministic" if deterministic else "")
     train_set, validation = (_pictures(run, cleaned, split) for split in (Split.TRAIN, Split.VAL))
     log.info(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
     )
     weights = _class_weights(cleaned)
-    network = build_network(config.model)
     places = FitPlaces(run.logs, store, stop)
-    fitted = fit(network, train_set, validation, config, places, weights)
+    arithmetic = Arithmetic(
+        precision_policy(config.training, devices),
+        compiled(config.training, devices, deterministic),
+    )
+
+    def attempt(parts: int) -> tuple[keras.Model, Fitted]:
+        keras.utils.set_random_seed(config.training.seed)
+        with computing_in(arithmetic.policy):
+            network = build_network(config.model)
+        how = replace(arithmetic, parts=parts)
+        return network, fit(network, train_set, validation, config, places, weights, how)
+
+    network, fitted = within_memory(attempt, config.training.batch_size, _holders)
     with run.writing("train") as work:
         save_network(network, work / "model.h5")
         write_json(work / "classes.json", _classes(cleaned, config))
         write_json(work / "history.json", fitted.history)
-        record = _record(run, config, device, fitted, sha256_file(work / "model.h5"))
+        record = _record(run, config, devices.summary(), fitted, sha256_file(work / "model.h5"))
         run.seal(work, record)
     return record
+
+
+def _holders() -> str:
+    """Who holds the memory of the device that trains, as it is now."""
+    gpu = read_devices().gpu
+    return holders(gpu) if gpu else "see what else runs on this machine"
 
 
 def _record(
@@ -126,8 +142,9 @@ def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Picture
     index = run.unaltered(cleaned, "index.csv", cleaned.index_sha256)
     rows = [row for row in read_rows(index, IndexRow) if row.split is split]
     labels = np.array([row.label == cleaned.positive for row in rows], np.float32)
+    array = run.unaltered(cleaned, array_file(split), cleaned.arrays_sha256[split])
     return Pictures(
-        pixels=read_pictures(index.parent, rows),
+        pixels=open_pictures(array, len(rows)),
         labels=labels,
         order=epoch_order([row.copies for row in rows]),
     )

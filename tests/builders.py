@@ -21,10 +21,12 @@ from ml_tasks.config import (
     DataConfig,
     ModelConfig,
     PathsConfig,
+    ReleaseConfig,
     SplitConfig,
-    TrainingConfig,
     ValidationConfig,
 )
+from ml_tasks.config_tracking import TrackingConfig
+from ml_tasks.config_training import AugmentationConfig, TrainingConfig
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
 from ml_tasks.dataset.scan import scan
@@ -32,6 +34,7 @@ from ml_tasks.imaging.clean import clean
 from ml_tasks.imaging.decode import DecodedImage
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import ValidationRecord
+from ml_tasks.release.champion import Champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes
 
@@ -41,7 +44,13 @@ if TYPE_CHECKING:
     from ml_tasks.model.fit import FitPlaces
 
 Pixels = NDArray[np.uint8]
+NO_CHAMPION = Champion(
+    version=None, digest=None, registry=None, proof="no model was ever released: a test says so"
+)
 HEIGHT, WIDTH = 200, 160
+NO_AUGMENTATION = AugmentationConfig(
+    rotation_degrees=0, horizontal_flip=False, vertical_flip=False, shift=0, zoom=0, contrast=0
+)
 
 
 def film(number: int = 0, lesion: bool = False) -> Pixels:
@@ -113,6 +122,8 @@ def toy_config(root: Path, **sections: Any) -> Config:
         "validation": ValidationConfig(min_images_per_class=3),
         "split": SplitConfig(validation=0.25, test=0.25),
         "model": ModelConfig(weights="none"),
+        "release": ReleaseConfig(push=False),  # no registry is there to be asked for a champion
+        "tracking": TrackingConfig(enabled=False),  # tests/tracking; a noting takes seconds
     }
     return Config(**made | sections)
 
@@ -127,7 +138,8 @@ def scanned(
 
 
 def validated(run: RunPaths, config: Config, **changes: Any) -> ValidationRecord:
-    """What validate_data leaves, without the seconds that its suite takes."""
+    """What the begin of a first run and validate_data leave, without the suite's seconds."""
+    note_champion(run, NO_CHAMPION)
     spec = ImageSpec()
     rows, warnings = scan(config.paths.raw, config.data, Examiner(spec, config.paths.cache))
     usable = [row for row in rows if row.usable]
@@ -176,7 +188,7 @@ def toy_network(config: ModelConfig) -> keras.Model:
     features = keras.layers.Conv2D(6, 8, strides=4, name="conv5_conv")(scaled)
     features = keras.layers.BatchNormalization(name="conv5_bn")(features)
     features = keras.layers.ReLU()(features)
-    pooled = keras.layers.GlobalMaxPooling2D(name="pool")(features)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     dropped = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
     outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
     return keras.Model(inputs, outputs, name="toy")

@@ -17,7 +17,15 @@ def rows() -> list[Row]:
 
 def test_every_format_and_every_goal_has_its_row(rows: list[Row]) -> None:
     text = page(rows, QUICK)
-    for part in ("JPEG:", "PNG, 16 bit:", "the plain way", "one process / two", "unchanged run"):
+    for part in (
+        "JPEG:",
+        "PNG, 16 bit:",
+        "the plain way",
+        "one process / two",
+        "unchanged run",
+        "beyond inference",
+        "roc_auc_score",
+    ):
         assert part in text
     for syntax in ("uncompressed", "RLE", "JPEG lossless", "JPEG-LS", "JPEG 2000"):
         assert f"DICOM, {syntax}: ours" in text

@@ -32,7 +32,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_part_is_there(services: dict[str, Any]) -> None:
-    others = {"postgres", "redis", "registry", "tensorboard"}
+    others = {"postgres", "redis", "registry", "mlflow", "tensorboard"}
     assert ROLES | set(WORKERS) | others <= set(services)
 
 
@@ -73,6 +73,36 @@ def test_the_roles_use_celery_and_wait_for_the_tables(services: dict[str, Any]) 
         assert services[name]["depends_on"] == {
             "init": {"condition": "service_completed_successfully"}
         }
+
+
+def test_every_worker_knows_where_it_reaches_the_registry(services: dict[str, Any]) -> None:
+    """At localhost:5000, which the host's engine uses, a container finds nothing."""
+    for name in WORKERS:
+        assert services[name]["environment"]["MAMMO_REGISTRY_URL"] == "http://registry:5000"
+
+
+def test_mlflow_answers_under_the_name_that_the_workers_call(services: dict[str, Any]) -> None:
+    """It refuses a Host header that it was not told of, and every run would go unnoted."""
+    hosts = next(word for word in services["mlflow"]["command"] if "--allowed-hosts" in word)
+    for name in WORKERS:
+        address = services[name]["environment"]["MLFLOW_TRACKING_URI"]
+        assert address == "http://mlflow:5000"
+        assert address.removeprefix("http://") in hosts.partition("=")[2].split(",")
+        assert "mlflow" not in services[name]["depends_on"]
+
+
+def test_mlflow_reports_to_nobody(services: dict[str, Any]) -> None:
+    for name in ("mlflow", *WORKERS):
+        assert services[name]["environment"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_what_mlflow_keeps_lies_on_its_volume(compose: dict[str, Any]) -> None:
+    service = compose["services"]["mlflow"]
+    volume, _, folder = service["volumes"][0].partition(":")
+    assert volume in compose["volumes"]
+    for option in ("--backend-store-uri=sqlite:///", "--artifacts-destination=file://"):
+        word = next(word for word in service["command"] if word.startswith(option))
+        assert word.removeprefix(option).startswith(f"{folder}/")
 
 
 def test_pages_are_published_on_localhost_only(services: dict[str, Any]) -> None:

@@ -66,6 +66,11 @@ def test_an_unknown_key_is_named_with_the_closest_one(tmp_path: Path, text: str,
         ("training.unfreezing", [], "at least 1 item"),
         ("training.unfreezing", [{"blocks": ["conv9"], "share": 1, "learning_rate": 1}], "conv5"),
         ("training.augmentation.rotation_degrees", 400, "less than or equal to 180"),
+        ("training.augmentation.shift", 0.6, "less than or equal to 0.5"),
+        ("training.augmentation.contrast", True, "takes a number, not yes or no"),
+        ("training.precision", "float16", "'auto', 'float32' or 'mixed'"),
+        ("training.xla", "yes please", "'auto', 'on' or 'off'"),
+        ("model.weights_sha256", "AB" * 32, "should match pattern"),
         ("model.dropout", 1, "less than 1"),
         ("model.input_shape", [224, 224, 3], "should be 128"),
         ("model.weights", "", "at least 1 character"),
@@ -195,10 +200,66 @@ def test_yamls_null_means_no_weights(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "model: {weights: null}")).model.weights == "none"
 
 
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ("off", "off"), ("auto", "auto")])
+def test_yamls_switch_is_the_word_for_compiling(tmp_path: Path, written: str, meant: str) -> None:
+    config = load_config(write(tmp_path, f"training: {{xla: {written}}}"))
+    assert config.training.xla == meant
+    save_config(config, tmp_path / "again.yaml")
+    assert load_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_the_hash_of_no_weights_file_is_a_contradiction(tmp_path: Path, weights: str) -> None:
+    text = f"model: {{weights: {weights}, weights_sha256: {'ab' * 32}}}"
+    with pytest.raises(ConfigError, match=rf"and weights is `{weights}`: name the file there"):
+        load_config(write(tmp_path, text))
+
+
 def test_a_saved_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = load_config(SHIPPED, {"model.weights": "none", "training.epochs": 7})
     save_config(config, tmp_path / "run" / "config.yaml")
     assert load_config(tmp_path / "run" / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [
+        ("slices: {min_patients: 10}", r"gate\.slices: asks for nothing: give min_auc or min_sens"),
+        ("slices: {min_patients: 1, min_auc: 0.5}", r"gate\.slices\.min_patients: .* equal to 2"),
+        ("slices: {min_accuracy: 0.5}", "did you mean `min_.*Allowed here: min_auc, min_sensiti"),
+        ("non_inferiority: {margin: 0}", r"gate\.non_inferiority\.margin: .* greater than 0"),
+        ("non_inferiority: {margin: 0.5}", r"gate\.non_inferiority\.margin: .* less than 0\.5"),
+        ("non_inferiority: {metric: f1}", r"gate\.non_inferiority\.metric: .* \(it is 'f1'\)"),
+        ("sensitivity_at_specificity: {specificity: 0.7, min: 0.5}", r"one of 0\.8, 0\.9, 0\.95"),
+        ("sensitivity_at_specificity: {specificity: 0.8}", r"specificity\.min: Field required"),
+        ("max_control_auc: 0.4", r"gate\.max_control_auc: .* equal to 0\.5"),
+        ("max_ece: 0", r"gate\.max_ece: .* greater than 0"),
+        ("max_ece: no", r"gate\.max_ece: takes a number, not yes or no"),
+        ("first_model: yes", r"gate\.first_model: Input should be 'minima' or 'ask'"),
+    ],
+)
+def test_a_gate_that_contradicts_itself_is_refused(tmp_path: Path, gate: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(write(tmp_path, f"gate: {{{gate}}}"))
+
+
+def test_a_threshold_that_the_gate_can_never_pass_is_refused(tmp_path: Path) -> None:
+    settings = "evaluation: {threshold_rule: sensitivity, threshold_value: 0.6}"
+    with pytest.raises(
+        ConfigError, match=r"threshold_value 0\.6 contradicts gate\.min_sensitivity 0\.75.*lower"
+    ):
+        load_config(write(tmp_path, settings))
+    path = write(tmp_path, f"{settings}\ngate: {{min_sensitivity: 0.5}}")
+    assert load_config(path).evaluation.threshold_value == 0.6
+
+
+@pytest.mark.parametrize(
+    "url", ["registry:5000", "ftp://registry", "http://me:secret@registry:5000", "http://r/v2/"]
+)
+def test_a_registry_url_is_a_bare_address(tmp_path: Path, url: str) -> None:
+    """A password in it would be kept with every run."""
+    with pytest.raises(ConfigError, match=r"release\.registry_url"):
+        load_config(write(tmp_path, "{}"), {"release.registry_url": url})
 
 
 @pytest.mark.parametrize("key", ["gate.min_accuracy", "training.epochs", "split.test"])

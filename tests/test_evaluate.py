@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.errors import DataError, MetricError, StageOrderError
 from ml_tasks.evaluate import evaluate
+from ml_tasks.evaluation.levels import Level
+from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.records import EvaluationRecord, PreprocessRecord, Split, TrainRecord
@@ -52,65 +53,77 @@ def predictions(run: RunPaths) -> list[PredictionRow]:
     return read_rows(run.stage("evaluate") / "predictions.csv", PredictionRow)
 
 
+def metrics(run: RunPaths) -> Metrics:
+    return Metrics.model_validate_json((run.stage("evaluate") / "metrics.json").read_bytes())
+
+
 def test_every_file_is_there_and_the_record_names_it_by_hash(evaluated: RunPaths) -> None:
     folder, record = evaluated.stage("evaluate"), evaluated.load(EvaluationRecord)
     assert record.onnx_sha256 == sha256_file(folder / "model.onnx")
     assert record.metrics_sha256 == sha256_file(folder / "metrics.json")
     assert record.predictions_sha256 == sha256_file(folder / "predictions.csv")
     assert record.onnx_difference <= 1e-5
-    for name in ("roc_curve.png", "confusion_matrix.png"):
-        assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    report = (folder / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 2
+    plots = sorted(folder.glob("*.png"))
+    assert [plot.stem for plot in plots] == [
+        "calibration",
+        "confusion_matrix",
+        "precision_recall_curve",
+        "roc_curve",
+        "score_distributions",
+        "training_curves",
+    ]
+    assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
     evaluated.check_built_on(record, TrainRecord)
     evaluated.check_built_on(record, PreprocessRecord)
 
 
-def test_the_answers_are_those_of_the_shipped_model_on_raw_bytes(
+def test_the_answers_are_those_of_the_shipped_model_on_raw_bytes_calibrated(
     evaluated: RunPaths, config: Config
 ) -> None:
     """The service gets files, not cleaned arrays: the same way must be judged."""
     scorer = Scorer.load(evaluated.stage("evaluate") / "model.onnx", ImageSpec())
-    rows = predictions(evaluated)
-    for row in rows:
-        assert row.probability == scorer.probability((config.paths.raw / row.raw).read_bytes())
+    rows, calibration = predictions(evaluated), metrics(evaluated).calibration
+    files = [(config.paths.raw / row.raw).read_bytes() for row in rows]
+    told = calibration.apply(np.array([scorer.probability(data) for data in files]))
+    assert [row.probability for row in rows] == pytest.approx(told.tolist(), abs=1e-12)
     index = read_rows(evaluated.stage("preprocess") / "index.csv", IndexRow)
     assert {row.raw for row in rows} == {row.raw for row in index if row.split is not Split.TRAIN}
 
 
 def test_the_metrics_are_those_of_the_answers(evaluated: RunPaths) -> None:
-    metrics = json.loads((evaluated.stage("evaluate") / "metrics.json").read_text())
-    record = evaluated.load(EvaluationRecord)
-    assert metrics["positive"] == "Positive"
-    assert metrics["threshold"] == record.threshold
+    found, record = metrics(evaluated), evaluated.load(EvaluationRecord)
+    assert found.positive == "Positive" and found.comparison is None
+    assert found.threshold == record.threshold
     for split in (Split.VAL, Split.TEST):
         rows = [row for row in predictions(evaluated) if row.split is split]
         labels = np.array([row.label == "Positive" for row in rows])
         scores = np.array([row.probability for row in rows])
         said = scores >= record.threshold
-        figures = metrics["splits"][split.value]
+        figures = {
+            name: estimate.value
+            for name, estimate in found.levels[split][Level.IMAGE].figures.items()
+        }
         assert figures["accuracy"] == pytest.approx((said == labels).mean())
         assert figures["sensitivity"] == pytest.approx(said[labels].mean())
         assert figures["specificity"] == pytest.approx((~said[~labels]).mean())
         assert figures["auc"] == pytest.approx(roc_auc_score(labels, scores))
-    assert record.headline["accuracy"] == metrics["splits"]["test"]["accuracy"]
+        assert figures["brier"] == pytest.approx(((scores - labels) ** 2).mean())
+    patients = found.levels[Split.TEST][Level.PATIENT].figures
+    assert record.headline["AUC"] == patients["auc"].value
+    assert record.headline["accuracy"] == patients["accuracy"].value
 
 
 def test_levels_and_slices_stand_beside_them(evaluated: RunPaths) -> None:
-    folder = evaluated.stage("evaluate")
-    metrics = json.loads((folder / "metrics.json").read_text())
-    test = metrics["levels"]["test"]
+    found = metrics(evaluated)
+    test = found.levels[Split.TEST]
     patients = {row.patient for row in predictions(evaluated) if row.split is Split.TEST}
-    assert set(test) == {"image", "breast", "patient"}
-    assert test["patient"]["cases"] == len(patients)
-    auc = metrics["splits"]["test"]["auc"]
-    assert test["image"]["figures"]["auc"]["value"] == pytest.approx(auc)
-    parts = metrics["slices"]
-    assert {(part["attribute"], part["value"]) for part in parts} == {("site", "A"), ("site", "B")}
-    assert sum(part["performance"]["patients"] for part in parts) == len(patients)
-    report = (folder / "report.html").read_text()
+    assert set(test) == set(Level)
+    assert test[Level.PATIENT].cases == len(patients)
+    assert {(part.attribute, part.value) for part in found.slices} == {("site", "A"), ("site", "B")}
+    assert sum(part.performance.patients for part in found.slices) == len(patients)
+    report = (evaluated.stage("evaluate") / "report.html").read_text()
     assert "<td>site</td><td>A</td>" in report
-    assert "The smallest slice has" in report
+    assert "The smallest slice has" in " ".join(report.split())
 
 
 def test_the_threshold_was_chosen_on_the_validation_split_alone(evaluated: RunPaths) -> None:
@@ -173,7 +186,7 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
     """A faulty exporter would else ship a model that nobody trained."""
     from tests.toy_run import write_onnx
 
-    monkeypatch.setattr("ml_tasks.evaluate.export_onnx", lambda _, path: write_onnx(path))
+    monkeypatch.setattr("ml_tasks.evaluate.export_explained", lambda _, path: write_onnx(path))
     with pytest.raises(
         MetricError, match=r"differs from the Keras model by .* \(at most 1e-05 may be"
     ):

@@ -16,7 +16,7 @@ from ml_tasks.local_stack.ports import free_ports, is_free
 
 PROJECT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.full
-NAMES = ("AIRFLOW_PORT", "REGISTRY_PORT", "TENSORBOARD_PORT", "SERVICE_PORT")
+NAMES = ("AIRFLOW_PORT", "REGISTRY_PORT", "TENSORBOARD_PORT", "MLFLOW_PORT", "SERVICE_PORT")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_make_demo_ships_an_image_that_answers_and_make_stop_ends_it_all(
     clone: Path, engine_place: Engine
 ) -> None:
-    ports = dict(zip(NAMES, map(str, free_ports(4)), strict=True))
+    ports = dict(zip(NAMES, map(str, free_ports(len(NAMES))), strict=True))
     done = _make(clone, "demo", ports)
     assert done.returncode == 0, done.stdout[-4000:]
     for words in ("PASSED the gate", "push_model", "sha256:", "password", "make stop"):
@@ -44,6 +44,9 @@ def test_make_demo_ships_an_image_that_answers_and_make_stop_ends_it_all(
     assert httpx.get(
         f"http://localhost:{ports['TENSORBOARD_PORT']}/data/runs", trust_env=False
     ).json(), "TensorBoard shows no run"
+    mlflow = f"http://localhost:{ports['MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias"
+    name = {"name": "mammography-inference", "alias": "production"}
+    assert httpx.get(mlflow, params=name, trust_env=False).status_code == 200
     stopped = _make(clone, "stop", ports)
     assert stopped.returncode == 0
     assert [p for p in processes.listed(clone / ".local") if p.alive] == []
@@ -51,7 +54,7 @@ def test_make_demo_ships_an_image_that_answers_and_make_stop_ends_it_all(
 
 
 def test_without_docker_the_image_stages_are_skipped_with_the_reason(clone: Path) -> None:
-    ports = dict(zip(NAMES, map(str, free_ports(4)), strict=True))
+    ports = dict(zip(NAMES, map(str, free_ports(len(NAMES))), strict=True))
     done = _make(clone, "demo", {**ports, "SKIP_DOCKER": "1"})
     assert done.returncode == 0, done.stdout[-4000:]
     for stage in ("build_image", "smoke_test", "push_model"):

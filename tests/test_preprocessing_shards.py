@@ -19,7 +19,8 @@ from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.errors import DataError, StageOrderError
 from ml_tasks.preprocessing import assemble_cleaned, clean_shard, plan_cleaning, preprocess
 from ml_tasks.records import PlanRecord, PreprocessRecord, Split
-from ml_tasks.release.production import keep_training_data, note_production
+from ml_tasks.release.champion import Champion, note_champion
+from ml_tasks.release.production import keep_training_data
 from ml_tasks.run_paths import RunPaths
 from tests.builders import encoded, film, toy_config, validated, write_csv, write_raw
 from tests.counts import cases
@@ -165,8 +166,9 @@ def test_test_films_that_trained_the_production_model_fail_the_run(config: Confi
     bundle = config.paths.releases / "20260102T030405Z-abc" / "bundle"
     bundle.mkdir(parents=True)
     keep_training_data(bundle, run.stage("preprocess") / "training_data.npz")
-    note_production(config.paths.releases, bundle.parent.name)
+    champion = Champion(version=bundle.parent.name, digest="sha256:1", registry=None, proof="toy")
     again = started(config, "same ledger")
+    note_champion(again, champion)
     preprocess(again, config)
     assert again.load(PreprocessRecord).certificate.startswith("no leakage")
     assert bundle.parent.name in again.load(PreprocessRecord).certificate
@@ -174,8 +176,10 @@ def test_test_films_that_trained_the_production_model_fail_the_run(config: Confi
     other = config.model_copy(
         update={"split": config.split.model_copy(update={"key": "another key"})}
     )
+    new = started(other, "new")
+    note_champion(new, champion)
     with pytest.raises(DataError, match=r"what trained production 20260102T030405Z-abc can"):
-        preprocess(started(other, "new"), other)
+        preprocess(new, other)
 
 
 def test_another_key_is_refused_with_the_remedy(config: Config) -> None:

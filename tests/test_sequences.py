@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from ml_tasks import sequences
-from ml_tasks.config import Config, GatePolicy, load_config, save_config
+from ml_tasks.build_image import _parts
+from ml_tasks.config import Config, GatePolicy, ReleaseConfig, load_config, save_config
+from ml_tasks.config_gate import NonInferiority
+from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped, StorageError
 from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.records import Decision, TrainRecord, ValidationRecord
+from ml_tasks.release.bundle import seal
+from ml_tasks.release.ledger import Move, note_move
+from ml_tasks.release.production import keep_training_data
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
+from ml_tasks.tracking.place import URI, place_of
 from tests.builders import (
     prepared,
     quick_training,
@@ -26,7 +34,10 @@ from tests.builders import (
     write_raw,
 )
 
-ANYTHING = GatePolicy(min_accuracy=0, min_auc=0, min_sensitivity=0)
+ANYTHING = GatePolicy(
+    min_accuracy=0, min_auc=0, min_sensitivity=0, max_ece=None, max_control_auc=None
+)
+NEVER_WORSE = ANYTHING.model_copy(update={"non_inferiority": NonInferiority(margin=0.499)})
 PERFECT = GatePolicy(min_accuracy=1, min_auc=1, min_sensitivity=1)
 
 
@@ -102,7 +113,7 @@ def test_a_push_that_is_not_wanted_is_skipped_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SKIP_DOCKER", raising=False)
-    config, path = saved(tmp_path)
+    config, path = saved(tmp_path, release=ReleaseConfig())
     sequences.begin_run("r", path, {"release.push": False})
     with pytest.raises(StageSkipped, match="release.push is false: the image stays on this mach"):
         sequences.run_stage("push_model", "r", path)
@@ -117,7 +128,8 @@ def test_a_model_that_passes_is_published_with_the_run_it_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_toy_network(monkeypatch)
-    config, _ = saved(tmp_path, gate=ANYTHING)
+    monkeypatch.delenv(URI, raising=False)
+    config, _ = saved(tmp_path, gate=ANYTHING, tracking=TrackingConfig())
     cleaned_for_training(config)
     assert sequences.train_and_judge(config).passed
     files = published(config)
@@ -127,6 +139,37 @@ def test_a_model_that_passes_is_published_with_the_run_it_came_from(
     assert sha256_file(config.paths.model / "model.h5") == run.load(TrainRecord).model_sha256
     assert json.loads(files["classes.json"])["positive"] == "Positive"
     assert list(config.paths.logs.rglob("events.out.tfevents.*"))
+    (noted,) = MlflowClient(place_of(config, {}).uri).search_runs(["1"])
+    assert (noted.data.tags["run_id"], noted.data.tags["verdict"]) == (run_id, "PASS")
+
+
+def test_the_next_model_is_held_against_the_one_that_was_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the ledger to the gate's sentence, on the raw films, through the release's own ONNX."""
+    use_toy_network(monkeypatch)
+    config, _ = saved(tmp_path, gate=ANYTHING)
+    cleaned_for_training(config)
+    first = sequences.train_and_judge(config)
+    assert [rule.rule for rule in first.rules][-1] == "first_model" and first.production is None
+    version = released(config, first)
+    second = sequences.train_and_judge(config.model_copy(update={"gate": NEVER_WORSE}))
+    assert second.production == "sha256:first"
+    assert second.rules[-1].rule == "non_inferiority"
+    assert f"production {version}" in second.rules[-1].sentence
+
+
+def released(config: Config, decision: Decision) -> str:
+    """What push_model leaves below paths.releases; no engine is needed for that."""
+    run = RunPaths.reopen(config.paths.runs, decision.run_id)
+    bundle = seal(config.paths.releases, _parts(run, decision))
+    keep_training_data(bundle, run.stage("preprocess") / "training_data.npz")
+    version = bundle.parent.name
+    move = Move(
+        version=version, digest="sha256:first", reference="r", moved_at="t", digest_before=None
+    )
+    note_move(config.paths.releases, move)
+    return version
 
 
 def test_a_model_that_fails_leaves_what_stood_there(
@@ -236,7 +279,7 @@ def test_a_push_by_hand_that_would_be_skipped_is_an_error(
 ) -> None:
     """Exit status 0 with nothing pushed would be taken for a release."""
     (tmp_path / "config.yaml").write_text("model: {weights: none}\n")
-    config = sequences.begin_run("by hand", tmp_path / "config.yaml", {})
     monkeypatch.setenv("SKIP_DOCKER", "1")
+    config = sequences.begin_run("by hand", tmp_path / "config.yaml", {})
     with pytest.raises(ReleaseError, match="nothing was pushed: SKIP_DOCKER is set"):
         sequences.release_current(config, "by hand")

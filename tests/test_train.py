@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_tasks.config import DataConfig
-from ml_tasks.errors import DataError, StageOrderError, TrainingError
+from ml_tasks.errors import StageOrderError, TrainingError
 from ml_tasks.model.checkpoint import Checkpoint, CheckpointStore, differences
 from ml_tasks.records import PreprocessRecord, TrainRecord
 from ml_tasks.run_paths import RunPaths
@@ -147,12 +147,19 @@ def test_an_attempt_that_fails_leaves_the_model_of_the_one_before(
     assert sha256_file(run.stage("train") / "model.h5") == first.model_sha256
 
 
-def test_a_cleaned_picture_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["train.npy", "val.npy"])
+def test_pictures_altered_after_preprocess_are_refused(tmp_path: Path, name: str) -> None:
+    """One bit is enough: the model would be of other data than its record says."""
     config = toy_config(tmp_path)
     run = prepared(config)
-    picture = sorted((run.stage("preprocess") / "train").rglob("*.png"))[0]
-    picture.write_bytes(b"damaged")
-    with pytest.raises(DataError, match=rf"{picture.name} is missing or damaged; run preprocess"):
+    path = run.stage("preprocess") / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(StageOrderError, match=rf"{name} is missing or was altered after preproc"):
+        train(run, config)
+    path.unlink()
+    with pytest.raises(StageOrderError, match=rf"{name} is missing or was altered after preproc"):
         train(run, config)
 
 

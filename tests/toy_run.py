@@ -15,9 +15,18 @@ from PIL import Image
 
 from ml_tasks.config import Config, PathsConfig, ReleaseConfig, save_config
 from ml_tasks.dataset.manifest import IndexRow, write_rows
+from ml_tasks.dataset.pictures import array_file
 from ml_tasks.dataset.predictions import PredictionRow
+from ml_tasks.dataset.shortcuts import CONTROLS, OUTLINE, ControlResult, write_controls
 from ml_tasks.dataset.training_data import write_training_data
+from ml_tasks.evaluation.bootstrap import Estimate
+from ml_tasks.evaluation.comparison import Comparison
+from ml_tasks.evaluation.levels import Level
+from ml_tasks.evaluation.metrics_file import Metrics
+from ml_tasks.evaluation.performance import Performance, Slice
+from ml_tasks.imaging.clean import preprocess as clean_image
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.calibration import Calibration
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.records import (
     Decision,
@@ -29,8 +38,10 @@ from ml_tasks.records import (
     Verdict,
 )
 from ml_tasks.release.bundle import seal
+from ml_tasks.release.champion import Champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
+from tests.builders import NO_CHAMPION
 
 CLASSES = {
     "classes": ["Negative", "Positive"],
@@ -40,7 +51,9 @@ CLASSES = {
 }
 SPEC = ImageSpec()
 THRESHOLD = 0.5
-METRICS = {"threshold": THRESHOLD}
+# Such that an answer that was not calibrated differs from what was evaluated.
+CALIBRATION = Calibration(temperature=1.25, prior_shift=-0.2)
+METRICS = {"threshold": THRESHOLD, "calibration": CALIBRATION.model_dump()}
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,15 @@ def phantom(brightness: int, height: int = 300, width: int = 240) -> bytes:
 
 
 def write_onnx(path: Path, slope: float = 0.2, centre: float = 60.0) -> None:
-    """A model with the real signature: sigmoid(slope * (mean grey level - centre))."""
+    """A model with the real signature: sigmoid(slope * (mean grey level - centre)).
+
+    The mean of its activation map is the log odds, as in the real network.
+    """
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 128, 128, 3])
     output = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N", 1])
+    activation = helper.make_tensor_value_info("activation", TensorProto.FLOAT, ["N", 128, 128])
     constants = [
+        helper.make_tensor("channel", TensorProto.INT64, [1], [3]),
         helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
         helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 1]),
         helper.make_tensor("slope", TensorProto.FLOAT, [], [slope]),
@@ -78,8 +96,11 @@ def write_onnx(path: Path, slope: float = 0.2, centre: float = 60.0) -> None:
         helper.make_node("Sub", ["flat", "centre"], ["shifted"]),
         helper.make_node("Mul", ["shifted", "slope"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("ReduceMean", ["image", "channel"], ["grey"], keepdims=0),
+        helper.make_node("Sub", ["grey", "centre"], ["from_centre"]),
+        helper.make_node("Mul", ["from_centre", "slope"], ["activation"]),
     ]
-    graph = helper.make_graph(nodes, "toy", [image], [output], constants)
+    graph = helper.make_graph(nodes, "toy", [image], [output, activation], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     write_bytes(path, model.SerializeToString())
     onnx.checker.check_model(model)
@@ -92,10 +113,12 @@ def make_toy_run(
     registry: str = "localhost:1",
     image: str = "mammography-toy",
     shift: float = 0.0,
+    champion: Champion = NO_CHAMPION,
 ) -> ToyRun:
     """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes.
 
-    `shift` is added to the evaluated probabilities: the shipped model then answers otherwise.
+    `shift` is added to the evaluated probabilities: the shipped model then answers otherwise;
+    `champion` is what was in production as the run began.
     """
     config = Config(
         paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
@@ -103,11 +126,12 @@ def make_toy_run(
     )
     run = RunPaths(root / "runs", run_id)
     save_config(config, run.config)
+    note_champion(run, champion)
     index = _write_raw(root / "raw")
     _preprocess(run, root / "raw", index)
     _train(run)
     _evaluate(run, root / "raw", index, shift)
-    _gate(run, verdict)
+    _gate(run, verdict, champion.digest)
     return ToyRun(run, config)
 
 
@@ -148,8 +172,10 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
             started_at="2026-01-02T03:04:05+00:00",
             manifest_sha256="ab" * 32,
             index_sha256=write_rows(work / "index.csv", index, IndexRow),
+            arrays_sha256={split: _write_array(work, raw, index, split) for split in Split},
             spec_sha256=SPEC.sha256(),
             training_data_sha256=sha256_file(work / "training_data.npz"),
+            controls_sha256=write_controls(work / CONTROLS, [OUTLINE_CONTROL]),
             classes=("Negative", "Positive"),
             positive="Positive",
             counts=counts,
@@ -157,6 +183,13 @@ def _preprocess(run: RunPaths, raw: Path, index: list[IndexRow]) -> None:
             trained_on=counts[Split.TRAIN],
         )
         run.seal(work, record)
+
+
+def _write_array(work: Path, raw: Path, index: list[IndexRow], split: Split) -> str:
+    rows = [row for row in index if row.split is split]
+    finished = [clean_image((raw / row.raw).read_bytes(), SPEC) for row in rows]
+    np.save(work / array_file(split), np.stack(finished), allow_pickle=False)
+    return sha256_file(work / array_file(split))
 
 
 def _train(run: RunPaths) -> None:
@@ -188,20 +221,16 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> 
                 label=row.label,
                 patient=row.patient,
                 split=row.split,
-                probability=min(1.0, scorer.probability((raw / row.raw).read_bytes()) + shift),
+                probability=min(1.0, _told(scorer, (raw / row.raw).read_bytes()) + shift),
             )
             for row in index
             if row.split is not Split.TRAIN
         ]
         predictions = write_rows(work / "predictions.csv", rows, PredictionRow)
-        test = {"accuracy": 0.9, "auc": 0.9, "sensitivity": 0.9}
-        write_json(
-            work / "metrics.json",
-            {"threshold": THRESHOLD, "rule": "toy", "splits": {"test": test}},
-        )
+        write_json(work / "metrics.json", toy_metrics().model_dump(mode="json"))
         record = EvaluationRecord(
             run_id=run.run_id,
-            inputs=run.mark(TrainRecord),
+            inputs=run.mark(PreprocessRecord) | run.mark(TrainRecord),
             onnx_sha256=sha256_file(work / "model.onnx"),
             metrics_sha256=sha256_file(work / "metrics.json"),
             predictions_sha256=predictions,
@@ -212,13 +241,63 @@ def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> 
         run.seal(work, record)
 
 
-def _gate(run: RunPaths, verdict: Verdict) -> None:
+def _told(scorer: Scorer, data: bytes) -> float:
+    return float(CALIBRATION.apply(np.array([scorer.probability(data)]))[0])
+
+
+def toy_metrics(
+    figures: Mapping[str, Estimate] | None = None,
+    slices: tuple[Slice, ...] = (),
+    comparison: Comparison | None = None,
+) -> Metrics:
+    """metrics.json of a good model, but for the `figures` that are given, alike at every level."""
+    found = toy_performance({**GOOD, **(figures or {})})
+    return Metrics(
+        positive="Positive",
+        threshold=THRESHOLD,
+        rule="toy",
+        calibration=CALIBRATION,
+        levels={split: dict.fromkeys(Level, found) for split in (Split.VAL, Split.TEST)},
+        slices=slices,
+        comparison=comparison,
+    )
+
+
+def toy_performance(figures: Mapping[str, Estimate], patients: int = 100) -> Performance:
+    """These figures, said to be of so many patients."""
+    return Performance(
+        cases=patients,
+        positives=patients // 2,
+        patients=patients,
+        figures=dict(figures),
+        auc_delong=Estimate(value=None),
+        calibration_slope=None,
+    )
+
+
+def around(value: float, reach: float = 0.03) -> Estimate:
+    """A figure whose interval reaches as far to both sides."""
+    return Estimate(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
+
+
+GOOD = {
+    "accuracy": around(0.9),
+    "auc": around(0.95),
+    "sensitivity": around(0.85),
+    "specificity": around(0.9),
+    "sensitivity_at_specificity_0.8": around(0.9),
+    "ece": around(0.05),
+}
+OUTLINE_CONTROL = ControlResult(name=OUTLINE, images=200, auc=0.5, low=0.42, high=0.58)
+
+
+def _gate(run: RunPaths, verdict: Verdict, production: str | None) -> None:
     passed = verdict is Verdict.PASS
     rule = RuleResult(
         rule="min_accuracy",
         value=0.9 if passed else 0.4,
         bound=0.8,
-        passed=passed,
+        verdict=verdict,
         sentence=f"accuracy 0.{9 if passed else 4} is {'at least' if passed else 'below'} 0.8",
     )
     with run.writing("gate") as work:
@@ -227,6 +306,7 @@ def _gate(run: RunPaths, verdict: Verdict) -> None:
             inputs=run.mark(EvaluationRecord),
             verdict=verdict,
             rules=(rule,),
+            production=production,
         )
         write_json(work / "decision.json", json.loads(record.model_dump_json()))
         run.seal(work, record)
@@ -236,6 +316,7 @@ def make_bundle(
     root: Path,
     classes: Mapping[str, object] = CLASSES,
     metrics: Mapping[str, object] = METRICS,
+    spec: ImageSpec = SPEC,
 ) -> Path:
     """A sealed toy bundle below `root`, for tests of the predictor and the service."""
     write_onnx(root / "model.onnx")
@@ -244,7 +325,7 @@ def make_bundle(
         "model.onnx": root / "model.onnx",
         "model.h5": b"stands for the Keras weights",
         "classes.json": json.dumps(dict(classes)).encode(),
-        "image_spec.json": SPEC.model_dump_json().encode(),
+        "image_spec.json": spec.model_dump_json().encode(),
         "metrics.json": json.dumps(dict(metrics)).encode(),
         "decision.json": b"{}",
         "model_card.md": b"research use; not a diagnosis\n",

@@ -17,6 +17,7 @@ from ml_tasks.errors import (
     MammoError,
     PushError,
     PushRefused,
+    RegistryUnavailable,
     RunBusy,
     StageSkipped,
     StorageError,
@@ -29,7 +30,15 @@ log = logging.getLogger(__name__)
 
 # Errors that may pass by themselves. A training that was stopped goes on in its next try; where
 # Airflow stopped it (clear, mark failed), the state is what was asked for, whatever is raised here.
-PASSING = (EngineUnavailable, PushError, RunBusy, StorageError, TrainingStopped, WorkersLost)
+PASSING = (
+    EngineUnavailable,
+    PushError,
+    RegistryUnavailable,
+    RunBusy,
+    StorageError,
+    TrainingStopped,
+    WorkersLost,
+)
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 # The form's fields and the settings of config.yaml that they stand for.
@@ -85,6 +94,8 @@ def chosen_settings(context: Any) -> dict[str, Any]:
 
 
 def _of_this_place() -> dict[str, Any]:
-    """What the machine decides: MAMMO_REGISTRY is the registry as its Docker engine reaches it."""
-    registry = os.environ.get("MAMMO_REGISTRY")
-    return {"release.registry": registry} if registry else {}
+    """What the machine decides: the registry as its Docker engine (MAMMO_REGISTRY) and as its
+    workers (MAMMO_REGISTRY_URL) reach it.
+    """
+    places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
+    return {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}

@@ -15,12 +15,14 @@ from ml_tasks.dataset.film_store import FilmStore
 from ml_tasks.dataset.lesion_cost import LesionCost, lesion_cost
 from ml_tasks.dataset.lesions import Lesion, read_lesions, unknown_files, write_lesions
 from ml_tasks.dataset.manifest import IndexRow
+from ml_tasks.dataset.pictures import write_arrays
 from ml_tasks.dataset.shard import CleanedRow
-from ml_tasks.dataset.shortcuts import ControlResult, control
+from ml_tasks.dataset.shortcuts import OUTLINE, ControlResult, control
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.contact_sheet import Tile, contact_sheet
 from ml_tasks.imaging.encode import png_bytes
 from ml_tasks.imaging.pixels import Pixels
+from ml_tasks.records import Split
 from ml_tasks.storage import storage_errors, write_bytes
 
 _SAMPLE, _LOST_MOST = 48, 50  # films on a sheet
@@ -38,8 +40,10 @@ class Findings:
     warnings: tuple[str, ...]
 
 
-def write_pictures(work: Path, index: Sequence[IndexRow], films: FilmStore) -> None:
-    """Writes each finished picture to its split and class.
+def write_pictures(work: Path, index: Sequence[IndexRow], films: FilmStore) -> dict[Split, str]:
+    """Writes each finished picture to its split and class, and each split as one array.
+
+    Gives the SHA-256 of each array.
 
     Raises:
         StorageError: no space left.
@@ -49,6 +53,7 @@ def write_pictures(work: Path, index: Sequence[IndexRow], films: FilmStore) -> N
             folder.mkdir(parents=True, exist_ok=True)
         for row in index:
             (work / row.file).write_bytes(films.png("finished", row.file))
+    return write_arrays(work, index, films)
 
 
 def look_at(
@@ -107,7 +112,7 @@ def _controls(
     return (
         control("what cleaning removed", removed, labels, patients),
         control("what is left outside of the breast", outside, labels, patients),
-        control("the outline of the breast alone", masks, labels, patients, bound),
+        control(OUTLINE, masks, labels, patients, bound),
     )
 
 

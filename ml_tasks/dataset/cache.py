@@ -18,7 +18,7 @@ from ml_tasks.storage import storage_errors
 
 # Another version of one of these may give other pixels.
 _LIBRARIES = ("imagecodecs", "numpy", "opencv-python-headless", "pillow", "pydicom", "simplejpeg")
-_PARTS = ("finished", "mask", "film", "kept", "fingerprint")
+_PARTS = ("finished", "mask", "film", "kept", "fingerprints")
 
 
 @cache

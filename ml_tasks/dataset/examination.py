@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,9 @@ from ml_tasks.imaging.measure import ImageMetrics, measure
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import Record
 
+# Up to here from 0 a film's polarity is in doubt (5 of mini-MIAS's 322): of the films of which
+# another contrast made inverted ones that were kept otherwise, the farthest is at 0.32.
+_DOUBT = 0.5
 FILM_SIDE = 192  # of the small picture of the whole film: enough to look at, small enough to keep
 
 
@@ -43,18 +47,18 @@ class ImageFacts(Record):
 
 @dataclass(frozen=True)
 class Pictures:
-    """PNG files of one cleaned film, and its fingerprint."""
+    """PNG files of one cleaned film, and its fingerprints."""
 
     finished: bytes  # (128,128), exactly 0 outside the breast
     mask: bytes  # (128,128), 255 inside the breast
     film: bytes  # (192,192), the whole film, padded
     kept: bytes  # (192,192), 255 where the film was kept
-    fingerprint: bytes
+    fingerprints: bytes
 
     @property
-    def levels(self) -> Fingerprint:
-        """The fingerprint (64,64) int8."""
-        return np.frombuffer(self.fingerprint, np.int8).reshape(SIDE, SIDE)
+    def prints(self) -> Fingerprint:
+        """The fingerprints (1 or 2,64,64) int8, see `film_prints`."""
+        return np.frombuffer(self.fingerprints, np.int8).reshape(-1, SIDE, SIDE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,20 @@ def examine(data: bytes, spec: ImageSpec, key: bytes | None = None) -> Examinati
     facts = facts.model_copy(
         update={"metrics": measure(image, cleaned, spec), "geometry": cleaned.geometry}
     )
-    return Examination(facts, _pictures_of(image, cleaned))
+    return Examination(facts, _pictures_of(image, cleaned, spec))
+
+
+def film_prints(image: DecodedImage, cleaned: CleanedImage, spec: ImageSpec) -> Fingerprint:
+    """The fingerprint of a cleaned film (1,64,64) int8; a second one where polarity is in doubt.
+
+    That one is of the film cleaned the other way round: a copy of it with a little more contrast
+    may be taken for an inverted film, and another part of it be kept.
+    """
+    made = [fingerprint(cleaned.pixels)]
+    if abs(cleaned.whiteness) < _DOUBT:
+        with suppress(ImageRejected):  # no breast that way round: then there is no doubt
+            made.append(fingerprint(clean(image, spec, -cleaned.whiteness).pixels))
+    return np.stack(made)
 
 
 def _facts_of(image: DecodedImage, patient: str | None) -> ImageFacts:
@@ -104,13 +121,13 @@ def _pixel_hash(image: DecodedImage) -> str:
     return hashlib.sha256(repr(shape).encode() + image.pixels.tobytes()).hexdigest()
 
 
-def _pictures_of(image: DecodedImage, cleaned: CleanedImage) -> Pictures:
+def _pictures_of(image: DecodedImage, cleaned: CleanedImage, spec: ImageSpec) -> Pictures:
     return Pictures(
         finished=png_bytes(cleaned.pixels),
         mask=png_bytes(cleaned.mask * np.uint8(255)),
         film=png_bytes(_small(image.pixels)),
         kept=png_bytes(((_small(cleaned.kept * np.uint8(255)) > 0) * 255).astype(np.uint8)),
-        fingerprint=fingerprint(cleaned.pixels).tobytes(),
+        fingerprints=film_prints(image, cleaned, spec).tobytes(),
     )
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import combinations
 
-import numpy as np
 from pydantic import Field, model_validator
 
-from ml_tasks.dataset.fingerprint import FINGERPRINT_METHOD, SIDE, Fingerprint
-from ml_tasks.dataset.near_duplicates import SIMILAR, near_duplicates
+from ml_tasks.dataset.fingerprint import FINGERPRINT_METHOD
+from ml_tasks.dataset.near_duplicates import SIMILAR, films_alike
 from ml_tasks.dataset.training_data import ImageRef, TrainingData
 from ml_tasks.errors import DataError
 from ml_tasks.records import Record, Split
@@ -130,6 +129,12 @@ def certify(
     )
 
 
+def seen_in_training(tests: Sequence[ImageRef], production: TrainingData) -> tuple[Overlap, ...]:
+    """What production's training or validation split has in common with test pictures."""
+    seen = [image for image in production.images if image.split in dict(_BARRED)[Split.TEST]]
+    return tuple(_overlaps(tests, seen))
+
+
 def refuse_leaks(certificate: LeakageCertificate) -> None:
     """Stops a run whose certificate is not clean.
 
@@ -171,15 +176,11 @@ def _overlaps(one: Sequence[ImageRef], other: Sequence[ImageRef]) -> Iterator[Ov
         for value in firsts:
             if value in seconds:
                 yield _overlap(kind, firsts[value], seconds[value])
-    for pair in near_duplicates(_prints(one), _prints(other)):
+    prints = [[image.prints for image in side] for side in (one, other)]
+    for pair in films_alike(*prints):
         first, second = one[pair.first], other[pair.second]
         if first.pixel_sha256 != second.pixel_sha256:  # else named above
             yield _overlap(OverlapKind.NEAR_DUPLICATE, first, second, pair.similarity)
-
-
-def _prints(images: Sequence[ImageRef]) -> Fingerprint:
-    empty = np.empty((0, SIDE, SIDE), np.int8)
-    return np.stack([image.fingerprint for image in images]) if images else empty
 
 
 def _overlap(

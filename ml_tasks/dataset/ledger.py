@@ -1,10 +1,12 @@
 """The split ledger: patient to split, append-only, so that test patients stay test patients.
 
 One JSON object a line. The first line holds the shares and a fingerprint of the key; each further
-line one patient with its split, the run that brought it and when. Every line ends with a checksum
-over itself and the line before, so that an edited, lost or moved line is noticed. (A ledger that
-was cut short at its end does not show it, and does no harm: the same hash places those patients
-where they were.)
+line one patient with its split, the run that brought it and when, or one film by its hashes, with
+the patient and the split that it had when it came: patients can be named anew, films stay. Every
+line ends with a checksum over itself and the line before, so that an edited, lost or moved line is
+noticed. (A ledger that was cut short at its end does not show it: the same hash places those
+patients where they were, but their films are no longer known under other names.) Ledgers from
+before films were recorded are read as they are, and grow film lines with the next run.
 
 New patients are placed by `split_of` alone: a function of key and patient, whatever else there is.
 So a small data set cannot be stratified; it can leave a class out of a split. `check_splits` says
@@ -18,7 +20,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,17 +31,25 @@ from ml_tasks.records import Split
 from ml_tasks.storage import remove_leftovers, storage_errors, write_bytes
 
 _FORMAT = 1
-_NEW_LEDGER = (
+NEW_LEDGER = (
     "start a new ledger by moving this file away, knowing that patients may then change their "
     "split and that test figures from before and after cannot be compared"
 )
 
 
-class PlacedFile(NamedTuple):
-    """One picture and whose it is."""
+class Film(NamedTuple):
+    """One film by the hashes of its file and of its pixels, and whose it is."""
 
-    file: str
+    file_sha256: str
+    pixel_sha256: str
     patient: str
+
+
+class Standing(NamedTuple):
+    """As whose a film was placed when it came, and where."""
+
+    patient: str
+    split: Split
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Ledger:
     path: Path
     config: SplitConfig
     recorded: Mapping[str, Split]
+    films: Mapping[str, Standing] = field(default_factory=dict)  # by the hash of file and of pixels
 
     @classmethod
     def open(cls, path: Path, config: SplitConfig) -> Ledger:
@@ -57,18 +68,22 @@ class Ledger:
         Raises:
             DataError: the file is damaged or was edited, or belongs to another key or shares.
         """
-        recorded = _entries(path, _lines(path), config)
-        return cls(path, config, recorded)
+        recorded, films = _entries(path, _lines(path), config)
+        return cls(path, config, recorded, films)
 
-    def place(self, patients: Iterable[str]) -> dict[str, Split]:
-        """The split of each patient: the recorded one, else the one that its hash gives."""
+    def place(
+        self, patients: Iterable[str], inherited: Mapping[str, Split] | None = None
+    ) -> dict[str, Split]:
+        """The split of each patient: recorded, else `inherited`, else the one its hash gives."""
+        known = {**(inherited or {}), **self.recorded}
         return {
-            patient: self.recorded.get(patient) or split_of(patient, self.config)
-            for patient in patients
+            patient: known.get(patient) or split_of(patient, self.config) for patient in patients
         }
 
-    def commit(self, placed: Mapping[str, Split], run_id: str, when: str) -> Ledger:
-        """Records the patients that are new in `placed`; the ledger as it then stands.
+    def commit(
+        self, placed: Mapping[str, Split], run_id: str, when: str, films: Sequence[Film] = ()
+    ) -> Ledger:
+        """Records what is new of `placed` and of its `films`; the ledger as it then stands.
 
         One writer at a time; a reader sees the old file or the new one, and so does whoever comes
         after a writer that was killed.
@@ -77,55 +92,47 @@ class Ledger:
             DataError: somebody recorded another split for one of them, or the file cannot be used.
             StorageError: no space left or not writable; the old file stands unchanged.
         """
+        came = {"run": run_id, "at": when}
         with _locked(self.path):
             lines = _lines(self.path)
-            recorded = _entries(self.path, lines, self.config)
+            recorded, known = _entries(self.path, lines, self.config)
             _refuse_moves(self.path, recorded, placed)
-            new = {key: placed[key] for key in sorted(placed) if key not in recorded}
-            if new:
+            _refuse_moved_films(self.path, known, placed, films)
+            entries = _new_entries(recorded, known, placed, films)
+            if entries:
                 remove_leftovers(self.path)
                 lines = lines or [_sealed(_header(self.config), "")]
-                for patient, split in new.items():
-                    entry = {"patient": patient, "split": split.value, "run": run_id, "at": when}
-                    lines.append(_sealed(entry, lines[-1]))
+                for entry in entries:
+                    lines.append(_sealed(entry | came, lines[-1]))
                 write_bytes(self.path, "".join(f"{line}\n" for line in lines).encode("ascii"))
-        return Ledger(self.path, self.config, {**recorded, **new})
+        recorded, known = _entries(self.path, lines, self.config)
+        return Ledger(self.path, self.config, recorded, known)
 
 
-def refuse_joined(
-    groups: Sequence[Sequence[PlacedFile]],
-    placed: Mapping[str, Split],
+def _new_entries(
     recorded: Mapping[str, Split],
-) -> None:
-    """Near-duplicates must not lie in two splits; `groups` holds the files of one film each.
-
-    Raises:
-        DataError: a group's patients are in two splits; it names files, patients and splits.
-    """
-    for group in groups:
-        for other in group[1:]:
-            first = group[0]
-            if placed[other.patient] is placed[first.patient]:
-                continue
-            both_recorded = first.patient in recorded and other.patient in recorded
-            remedy = (
-                "remove one of the two pictures from the raw folder"
-                if both_recorded
-                else "give both files the same patient_id in metadata.csv if they are of one "
-                "patient, or remove one of them from the raw folder"
-            )
-            raise DataError(
-                f"{_described(first, placed, recorded)} and {_described(other, placed, recorded)} "
-                f"are near-duplicates, so one film would lie in two splits; {remedy}"
-            )
-
-
-def _described(
-    member: PlacedFile, placed: Mapping[str, Split], recorded: Mapping[str, Split]
-) -> str:
-    state = "recorded" if member.patient in recorded else "new"
-    split = placed[member.patient].value
-    return f"{member.file} (patient {member.patient}, {state}, {split} split)"
+    known: Mapping[str, Standing],
+    placed: Mapping[str, Split],
+    films: Sequence[Film],
+) -> list[dict[str, str]]:
+    """The lines to add: first the new patients, then the new films."""
+    patients = [
+        {"patient": key, "split": placed[key].value}
+        for key in sorted(placed)
+        if key not in recorded
+    ]
+    fresh = sorted(
+        {film for film in films if not known.keys() >= {film.file_sha256, film.pixel_sha256}}
+    )
+    return patients + [
+        {
+            "film": film.pixel_sha256,
+            "file": film.file_sha256,
+            "patient": film.patient,
+            "split": placed[film.patient].value,
+        }
+        for film in fresh
+    ]
 
 
 def _refuse_moves(path: Path, recorded: Mapping[str, Split], placed: Mapping[str, Split]) -> None:
@@ -137,6 +144,20 @@ def _refuse_moves(path: Path, recorded: Mapping[str, Split], placed: Mapping[str
             f"{placed[example].value} ({len(moved)} patient(s) differ); another run recorded it "
             "meanwhile, and a recorded patient never moves: run preprocess again"
         )
+
+
+def _refuse_moved_films(
+    path: Path, known: Mapping[str, Standing], placed: Mapping[str, Split], films: Sequence[Film]
+) -> None:
+    for film in films:
+        standing = known.get(film.pixel_sha256) or known.get(film.file_sha256)
+        if standing is not None and standing.split is not placed[film.patient]:
+            raise DataError(
+                f"{path} records the film with pixels {film.pixel_sha256[:12]} of patient "
+                f"{film.patient} in the {standing.split.value} split, not in "
+                f"{placed[film.patient].value}; another run recorded it meanwhile, and a recorded "
+                "film never moves: run preprocess again"
+            )
 
 
 def _header(config: SplitConfig) -> dict[str, Any]:
@@ -163,24 +184,37 @@ def _lines(path: Path) -> list[str]:
     return data.decode("ascii", errors="replace").split("\n")[:-1]
 
 
-def _entries(path: Path, lines: Sequence[str], config: SplitConfig) -> dict[str, Split]:
+def _entries(
+    path: Path, lines: Sequence[str], config: SplitConfig
+) -> tuple[dict[str, Split], dict[str, Standing]]:
+    """Patients, and films by both of their hashes."""
     recorded: dict[str, Split] = {}
+    films: dict[str, Standing] = {}
     before = ""
     for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-            del entry["check"]
-            intact = _sealed(entry, before) == line
-        except (ValueError, KeyError, TypeError, RecursionError):
-            intact = False
-        if not intact:
+        entry = _intact(line, before)
+        if entry is None:
             raise _damaged(path, number, "its checksum does not fit")
         if number == 1:
             _refuse_other_settings(path, entry, config)
+        elif "film" in entry:
+            standing = Standing(entry["patient"], Split(entry["split"]))
+            films.setdefault(entry["film"], standing)
+            films.setdefault(entry["file"], standing)
         else:
             recorded[entry["patient"]] = Split(entry["split"])
         before = line
-    return recorded
+    return recorded, films
+
+
+def _intact(line: str, before: str) -> dict[str, Any] | None:
+    """The entry of a line; None where its checksum does not fit."""
+    try:
+        entry: dict[str, Any] = json.loads(line)
+        del entry["check"]
+        return entry if _sealed(entry, before) == line else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _refuse_other_settings(path: Path, found: Mapping[str, Any], config: SplitConfig) -> None:
@@ -194,14 +228,14 @@ def _refuse_other_settings(path: Path, found: Mapping[str, Any], config: SplitCo
         if found.get(name) != wanted[name]:
             raise DataError(
                 f"{path} was made with {meaning} {found.get(name)}, the settings say "
-                f"{wanted[name]}; restore the setting, or {_NEW_LEDGER}"
+                f"{wanted[name]}; restore the setting, or {NEW_LEDGER}"
             )
 
 
 def _damaged(path: Path, line: int, why: str) -> DataError:
     return DataError(
         f"{path} line {line} is damaged or was edited ({why}); restore the file from a copy, or "
-        f"{_NEW_LEDGER}"
+        f"{NEW_LEDGER}"
     )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from ml_tasks.dataset.cache import ExaminationCache
-from ml_tasks.dataset.fingerprint import SIDE, Fingerprint
+from ml_tasks.dataset.fingerprint import Fingerprint
 from ml_tasks.dataset.manifest import ManifestRow
-from ml_tasks.dataset.near_duplicates import groups, near_duplicates
+from ml_tasks.dataset.near_duplicates import films_alike, groups
 from ml_tasks.errors import StageOrderError
 
 _GUESSED = "film-"
@@ -38,7 +36,7 @@ def group_near_duplicates(
     Also gives warnings for the report.
     """
     members = [row for row in rows if row.usable]
-    found = groups(near_duplicates(fingerprints(members, kept)), len(members))
+    found = groups(films_alike(_prints(members, kept)), len(members))
     films: dict[int, list[ManifestRow]] = defaultdict(list)
     for row, group in zip(members, found, strict=True):
         films[group].append(row)
@@ -70,8 +68,8 @@ def guessed_patient(row: ManifestRow) -> str:
 def as_recorded(rows: Sequence[ManifestRow], recorded: Collection[str]) -> list[ManifestRow]:
     """Rows whose guessed patients have the name under which their film stands in the ledger.
 
-    Else a new picture of an old film, sorted before it, would rename the film's patient and could
-    move it to another split.
+    Else a new picture of an old film, sorted before it, would rename the film's patient. Where the
+    pictures of one film have names in several splits, `placement` refuses them.
     """
     names: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -84,8 +82,8 @@ def as_recorded(rows: Sequence[ManifestRow], recorded: Collection[str]) -> list[
     return settled
 
 
-def fingerprints(rows: Sequence[ManifestRow], kept: ExaminationCache) -> Fingerprint:
-    """The fingerprints (N,64,64) int8 of examined films.
+def _prints(rows: Sequence[ManifestRow], kept: ExaminationCache) -> list[Fingerprint]:
+    """The fingerprints (1 or 2,64,64) int8 of each examined film.
 
     Raises:
         StageOrderError: an examination is no longer in the cache.
@@ -97,8 +95,8 @@ def fingerprints(rows: Sequence[ManifestRow], kept: ExaminationCache) -> Fingerp
             raise StageOrderError(
                 f"the cache {kept.folder} has lost {row.path}; run validate_data again"
             )
-        found.append(examination.pictures.levels)
-    return np.stack(found) if found else np.empty((0, SIDE, SIDE), np.int8)
+        found.append(examination.pictures.prints)
+    return found
 
 
 def _warnings(films: Sequence[Sequence[ManifestRow]]) -> list[str]:

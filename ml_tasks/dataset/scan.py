@@ -22,6 +22,8 @@ from ml_tasks.imaging.decode import SUFFIXES
 
 log = logging.getLogger(__name__)
 
+_NO_FILE = "no plain file, or a link to nothing, to itself or to outside of the data folder"
+
 
 def scan(
     raw: Path, config: DataConfig, examiner: Examiner
@@ -87,7 +89,7 @@ def _files(raw: Path, name: str) -> Iterator[Path]:
     found = sorted(
         path
         for path in (raw / name).rglob("*")
-        if not path.name.startswith(".") and (path.is_file() or path.is_symlink())
+        if not path.name.startswith(".") and (path.is_symlink() or not path.is_dir())
     )
     if not found:
         raise DataError(f"the class folder {raw / name} is empty; both classes need images")
@@ -101,11 +103,18 @@ def _listed(raw: Path, file: Path) -> ManifestRow:
     row = ManifestRow(path=name, label=path.parts[0], bytes=0)
     if name != path.as_posix():
         return row.aside("its name is not UTF-8; rename it")
-    if not file.resolve().is_relative_to(raw.resolve()) or not file.is_file():
-        return row.aside("a link to nothing or to outside of the data folder")
+    if not _is_file_below(file, raw):
+        return row.aside(_NO_FILE)
     if file.suffix.lower() not in SUFFIXES:
         return row.aside(f"not an image file by its name; read are {', '.join(SUFFIXES)}")
     return row
+
+
+def _is_file_below(file: Path, raw: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(raw.resolve()) and file.is_file()
+    except (OSError, RuntimeError):  # a loop of links, or a folder that may not be entered
+        return False
 
 
 def _measured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from ml_tasks.records import Record, Split
 from ml_tasks.storage import sha256_file
 
 log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 255  # bytes: NAME_MAX of Linux's file systems
 
 
 class CleanedRow(Record):
@@ -55,14 +58,18 @@ def shard_name(number: int) -> str:
 
 
 def planned_rows(rows: Sequence[ManifestRow], placed: Mapping[str, Split]) -> list[IndexRow]:
-    """Where each usable film goes, sorted by file; two of one stem get names of their own."""
+    """Where each usable film goes, sorted by file.
+
+    Two of one stem get names of their own, and so does one whose name a folder has.
+    """
     planned: dict[str, IndexRow] = {}
+    folders = {folder.as_posix() for row in rows for folder in Path(row.path).parents}
     for row in rows:
         split = placed[row.patient]
-        below = Path(row.path).relative_to(row.label).with_suffix("").as_posix()
-        file = f"{split.value}/{row.label}/{below}.png"
-        if file in planned:
-            file = f"{split.value}/{row.label}/{below}~{row.sha256[:8]}.png"
+        below = Path(row.path).with_suffix(".png").as_posix()
+        if below in folders or f"{split.value}/{below}" in planned:
+            below = _name_of_its_own(row)
+        file = f"{split.value}/{below}"
         planned[file] = IndexRow(
             file=file,
             raw=row.path,
@@ -73,6 +80,14 @@ def planned_rows(rows: Sequence[ManifestRow], placed: Mapping[str, Split]) -> li
             **row.model_dump(include=set(ATTRIBUTES)),
         )
     return [planned[file] for file in sorted(planned)]
+
+
+def _name_of_its_own(row: ManifestRow) -> str:
+    """The stem and the hash of path and content, as long as a file system allows."""
+    path = Path(row.path)
+    mark = hashlib.sha256(f"{row.path}\0{row.sha256}".encode()).hexdigest()[:8]
+    stem = path.stem.encode()[: _LONGEST_NAME - len(f"~{mark}.png")].decode(errors="ignore")
+    return path.with_name(f"{stem}~{mark}.png").as_posix()
 
 
 def leakage_images(
@@ -91,9 +106,11 @@ def leakage_images(
             patient=row.patient,
             split=row.split,
             pixel_sha256=pixels[row.raw],
-            fingerprint=_usable(row, found).levels,
+            fingerprint=prints[0],
+            otherwise=prints[1] if len(prints) > 1 else None,
         )
         for row, found in zip(planned, examinations(planned, raw, examiner), strict=True)
+        for prints in [_usable(row, found).prints]
     ]
 
 

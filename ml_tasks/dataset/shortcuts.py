@@ -7,7 +7,9 @@ rest on. It is held to patients that it has not seen, as the network is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +20,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from ml_tasks.imaging.pixels import Pixels
 from ml_tasks.records import Record
+from ml_tasks.storage import sha256_file, write_json
 
+CONTROLS = "controls.json"  # in the cleaned set
+OUTLINE = "the outline of the breast alone"
 _SEED, _FOLDS, _TREES, _RESAMPLES = 1, 5, 400, 1000
 _FEWEST = 20  # patients of the smaller class; an AUC of fewer says nothing
 _MEAN_SIDE, _PEAK_SIDE = 16, 4  # of the pooled pictures that the classifier sees
@@ -74,6 +79,18 @@ def control(
     low, high = _interval(scores, labels, people)
     auc = float(roc_auc_score(labels, scores))
     return ControlResult(name=name, images=images, auc=auc, low=low, high=high, bound=bound)
+
+
+def write_controls(path: Path, controls: Sequence[ControlResult]) -> str:
+    """Writes the controls for the stages that follow; gives the file's SHA-256."""
+    write_json(path, [each.model_dump(mode="json") for each in controls])
+    return sha256_file(path)
+
+
+def read_outline(path: Path) -> ControlResult | None:
+    """What the breast's outline alone tells of the classes, from what `write_controls` wrote."""
+    controls = [ControlResult.model_validate(each) for each in json.loads(path.read_bytes())]
+    return next((each for each in controls if each.name == OUTLINE), None)
 
 
 def _features(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -30,6 +30,14 @@ class ImageRef:
     split: Split
     pixel_sha256: str  # of the decoded grey pixels
     fingerprint: Fingerprint = field(compare=False)  # (64,64) int8
+    # Where it is in doubt which way round the film is; not written: one side of a pair is enough.
+    otherwise: Fingerprint | None = field(default=None, compare=False)
+
+    @property
+    def prints(self) -> Fingerprint:
+        """All fingerprints (1 or 2,64,64) int8."""
+        both = (self.fingerprint, self.otherwise)
+        return np.stack([levels for levels in both if levels is not None])
 
     def __post_init__(self) -> None:
         """Without patient or hash all pictures would seem to belong together.

@@ -1,54 +1,39 @@
-"""The figures that judge a model: from labels and probabilities alone, by scikit-learn."""
+"""Labels and scores, what they must be, and what a threshold makes of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from ml_tasks.errors import MetricError
-from ml_tasks.records import Record
 
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.float64]
 
 
-class SplitMetrics(Record):
-    """Figures of one split; positives are images of the positive class."""
+@dataclass(frozen=True)
+class Confusion:
+    """How many cases a threshold sorts rightly and wrongly."""
 
-    images: int
-    positives: int
-    accuracy: float
-    auc: float
-    sensitivity: float  # share of the positives that were found
-    specificity: float  # share of the negatives that were left alone
-    true_positives: int
-    false_positives: int
-    true_negatives: int
-    false_negatives: int
+    found: int  # positives from the threshold on
+    missed: int  # positives below it
+    left_alone: int  # negatives below it
+    false_alarms: int  # negatives from the threshold on
 
+    @classmethod
+    def of(cls, labels: Labels, scores: Scores, threshold: float) -> Confusion:
+        """The counts of labels (N,) and scores (N,); a score at the threshold is positive."""
+        said = scores >= threshold
+        counts = (labels & said, labels & ~said, ~labels & ~said, ~labels & said)
+        return cls(*(int(count.sum()) for count in counts))
 
-def split_metrics(labels: Labels, scores: Scores, threshold: float) -> SplitMetrics:
-    """Metrics of `scores` (N,) in 0..1 against `labels` (N,); positive from `threshold` on.
-
-    Raises:
-        MetricError: only one class, or a score that is no number.
-    """
-    check_scores(labels, scores)
-    matrix = confusion_matrix(labels, scores >= threshold, labels=[False, True])
-    (tn, fp), (fn, tp) = ((int(count) for count in row) for row in matrix)
-    return SplitMetrics(
-        images=len(labels),
-        positives=tp + fn,
-        accuracy=(tp + tn) / len(labels),
-        auc=float(roc_auc_score(labels, scores)),
-        sensitivity=tp / (tp + fn),
-        specificity=tn / (tn + fp),
-        true_positives=tp,
-        false_positives=fp,
-        true_negatives=tn,
-        false_negatives=fn,
-    )
+    def __str__(self) -> str:
+        return (
+            f"{self.found} found, {self.missed} missed, {self.left_alone} left alone, "
+            f"{self.false_alarms} false alarms"
+        )
 
 
 def check_scores(labels: Labels, scores: Scores) -> None:

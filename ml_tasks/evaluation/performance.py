@@ -36,15 +36,6 @@ class Slice(Record):
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """What is said of the test split: figures by level and slice, and the threshold's rule."""
-
-    levels: Mapping[Level, Performance]
-    slices: Sequence[Slice]
-    rule: str
-
-
-@dataclass(frozen=True)
 class Answers:
     """A split's images: labels (N,), probabilities (N,) in 0..1, and whose they are."""
 

@@ -12,7 +12,7 @@ from ml_tasks.imaging.decode import DecodedImage, decode
 from ml_tasks.imaging.frame import without_frame
 from ml_tasks.imaging.geometry import Geometry
 from ml_tasks.imaging.pixels import Pixels
-from ml_tasks.imaging.polarity import dark_background
+from ml_tasks.imaging.polarity import whiteness
 from ml_tasks.imaging.spec import ImageSpec
 
 
@@ -25,6 +25,7 @@ class CleanedImage:
     kept: Pixels  # (H,W) like the decoded image, 1 inside the breast
     geometry: Geometry
     inverted: bool  # the background was white
+    whiteness: float  # how surely: above 0 it was, and near 0 it may be otherwise
     framed: bool  # a scan frame was taken off
     side: str  # where the chest wall stood in the file: left or right
     kept_share: float  # of the film's area
@@ -40,13 +41,17 @@ def preprocess(data: bytes, spec: ImageSpec) -> Pixels:
     return clean(decode(data, spec), spec).pixels
 
 
-def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
+def clean(image: DecodedImage, spec: ImageSpec, white: float | None = None) -> CleanedImage:
     """A decoded image to (side, side): polarity, frame, mask, crop, side, square, resize.
+
+    `white` overrules the polarity that is found: above 0 for a white background.
 
     Raises:
         ImageRejected: `no_breast`.
     """
-    upright = dark_background(image.pixels, spec)
+    if white is None:
+        white = whiteness(image.pixels, spec)
+    upright = 255 - image.pixels if white > 0 else image.pixels
     bare = without_frame(upright, spec)
     region = breast_region(bare, spec)
     kept = region.mask
@@ -68,7 +73,8 @@ def clean(image: DecodedImage, spec: ImageSpec) -> CleanedImage:
             mirrored=mirrored,
             side=spec.side,
         ),
-        inverted=upright is not image.pixels,
+        inverted=white > 0,
+        whiteness=white,
         framed=not np.array_equal(upright, bare),
         side="right" if mirrored else "left",
         kept_share=np.count_nonzero(kept) / kept.size,

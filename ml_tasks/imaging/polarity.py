@@ -1,4 +1,4 @@
-"""Whether a film's background is white, and turning it back."""
+"""Whether a film's background is white, and how surely."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from ml_tasks.imaging.pixels import Pixels, convex, filled, shrunk
 from ml_tasks.imaging.spec import ImageSpec
 
 
-def dark_background(pixels: Pixels, spec: ImageSpec) -> Pixels:
-    """Pixels (H,W) with a dark background: an inverted film is turned back."""
-    return 255 - pixels if background_is_white(pixels, spec) else pixels
-
-
 def background_is_white(pixels: Pixels, spec: ImageSpec) -> bool:
-    """Whether pixels (H,W) are an inverted film; black padding and white frame do not count.
+    """Whether pixels (H,W) are an inverted film."""
+    return whiteness(pixels, spec) > 0
+
+
+def whiteness(pixels: Pixels, spec: ImageSpec) -> float:
+    """Above 0 where pixels (H,W) are an inverted film; black padding and white frame do not count.
 
     Two signs are added up. The background is near one end of the grey scale: the share of pixels
     near white less that near black. And a breast bulges while the background around it is hollow:
     how much of its convex hull the dark class (Otsu) fills, less that of the bright class. On
-    mini-MIAS neither alone is right for all films; their sum is, either way round.
+    mini-MIAS neither alone is right for all films; their sum is, either way round: 0.07 from 0 at
+    least, 0.9 in the middle. Near 0 are films that the breast fills.
     """
     film = _middle(shrunk(pixels, spec.polarity_side), spec)
     white = np.count_nonzero(film >= 255 - spec.polarity_end) / film.size
@@ -29,7 +30,7 @@ def background_is_white(pixels: Pixels, spec: ImageSpec) -> bool:
     bright = np.asarray(cv2.threshold(film, 0, 1, cv2.THRESH_OTSU)[1], np.uint8)
     dark = np.asarray(1 - bright, np.uint8)
     form = _solidity(dark) - _solidity(bright)
-    return bool(white - black + spec.polarity_form * form > 0)
+    return float(white - black + spec.polarity_form * form)
 
 
 def _middle(pixels: Pixels, spec: ImageSpec) -> Pixels:

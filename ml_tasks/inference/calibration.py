@@ -21,9 +21,15 @@ class Calibration(Record):
 
     temperature: float = Field(gt=0)
     prior_shift: float  # natural log of odds
+    note: str = ""  # what could not be fitted, in words; empty where all could
 
     def apply(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Calibrated probabilities of raw ones, (N,) in 0..1 each; their order stays."""
-        inside = np.clip(raw, _EDGE, 1 - _EDGE)
-        logits = (np.log(inside / (1 - inside)) + self.prior_shift) / self.temperature
-        return np.asarray(1 / (1 + np.exp(-logits)), np.float64)
+        odds = (logits(raw) + self.prior_shift) / self.temperature
+        return np.asarray(1 / (1 + np.exp(-odds)), np.float64)
+
+
+def logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log odds of probabilities (N,), those of 0 and 1 kept finite."""
+    inside = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return np.asarray(np.log(inside / (1 - inside)), np.float64)

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from ml_tasks.errors import ReleaseError
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.calibration import Calibration
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.records import Record
 from ml_tasks.release.bundle import read_json, verify, version_of
 
 
 class Prediction(Record):
-    """The answer for one image; `confidence` is the probability of the class that was named."""
+    """The answer for one image; `confidence` is the probability of the class that was named.
+
+    Probability and threshold are calibrated.
+    """
 
     prediction: str
     confidence: float = Field(ge=0, le=1)
@@ -30,6 +35,7 @@ class Predictor:
     """A verified, loaded release; safe to share between threads."""
 
     scorer: Scorer
+    calibration: Calibration
     positive: str
     negative: str
     threshold: float
@@ -46,6 +52,7 @@ class Predictor:
         positive, negative = _classes(bundle)
         return cls(
             scorer=Scorer.load(bundle / "model.onnx", _spec(bundle)),
+            calibration=_calibration(bundle),
             positive=positive,
             negative=negative,
             threshold=_threshold(bundle),
@@ -58,7 +65,8 @@ class Predictor:
         Raises:
             ImageRejected: the file is no usable image; `code` says why.
         """
-        probability = self.scorer.probability(data)
+        raw = np.array([self.scorer.probability(data)])
+        probability = float(self.calibration.apply(raw)[0])
         is_positive = probability >= self.threshold
         return Prediction(
             prediction=self.positive if is_positive else self.negative,
@@ -89,6 +97,16 @@ def _threshold(bundle: Path) -> float:
             "evaluate the model again"
         )
     return float(value)
+
+
+def _calibration(bundle: Path) -> Calibration:
+    try:
+        return Calibration.model_validate(read_json(bundle, "metrics.json").get("calibration"))
+    except ValidationError as error:
+        raise ReleaseError(
+            f"{bundle}/metrics.json: calibration is not what evaluate writes ({error}); evaluate "
+            "the model again: without it the threshold means nothing"
+        ) from error
 
 
 def _spec(bundle: Path) -> ImageSpec:

@@ -1,8 +1,9 @@
-"""The ONNX model and its image spec: bytes or cleaned pixels in, probabilities out."""
+"""The ONNX model and its image spec: bytes or cleaned pixels in, probabilities and maps out."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,9 @@ class Scorer:
 
     @classmethod
     def load(cls, onnx_path: Path, spec: ImageSpec) -> Scorer:
-        """Loads a model whose input is float32 (N,side,side,3), 0-255, and output (N,1).
+        """Loads a model whose input is float32 (N,side,side,3), 0-255.
+
+        Its outputs are the probability (N,1) and the class activation map (N,h,w), in this order.
 
         Raises:
             ReleaseError: the file is missing or no ONNX model, or has other inputs or outputs.
@@ -41,7 +44,9 @@ class Scorer:
         return cls(session, spec)
 
     def probability(self, data: bytes) -> float:
-        """Probability of the positive class for one image file's bytes, 0-1.
+        """The network's own probability of the positive class for one image file's bytes, 0-1.
+
+        It is not calibrated yet: `Calibration.apply` makes it the one that is told.
 
         Raises:
             ImageRejected: the file is no usable image.
@@ -56,23 +61,37 @@ class Scorer:
             ValueError: another shape or dtype.
             ReleaseError: the model gives a value that is no probability.
         """
+        values = np.concatenate([np.zeros(0), *(part.ravel() for part in self._answers(batch, 0))])
+        if not (np.isfinite(values).all() and ((values >= 0) & (values <= 1)).all()):
+            raise ReleaseError(
+                f"the model answers {values.tolist()}, which are no probabilities; train it again"
+            )
+        return values
+
+    def activations(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class activation maps (N,h,w) of cleaned grey pixels (N,side,side) uint8.
+
+        In log odds: above 0 a place speaks for the positive class, below 0 against it.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        _, height, width = self.session.get_outputs()[1].shape
+        return np.concatenate([np.zeros((0, height, width), np.float32), *self._answers(batch, 1)])
+
+    def _answers(self, batch: NDArray[np.uint8], output: int) -> Iterator[NDArray[np.float32]]:
+        """One of the model's outputs, a few pictures at a time."""
         side = self.spec.side
         if batch.dtype != np.uint8 or batch.shape[1:] != (side, side):
             raise ValueError(
                 f"batch is {batch.dtype} {batch.shape}; it must be uint8 (N,{side},{side})"
             )
-        parts = [self._run(batch[at : at + _CHUNK]) for at in range(0, len(batch), _CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros(0)
-
-    def _run(self, chunk: NDArray[np.uint8]) -> NDArray[np.float64]:
-        images = np.repeat(chunk[..., np.newaxis].astype(np.float32), 3, axis=3)
-        (output,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
-        values = np.asarray(output, np.float64).reshape(len(chunk))
-        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise ReleaseError(
-                f"the model answers {values.tolist()}, which are no probabilities; train it again"
-            )
-        return values
+        name = self.session.get_outputs()[output].name
+        for at in range(0, len(batch), _CHUNK):
+            grey = batch[at : at + _CHUNK, ..., np.newaxis].astype(np.float32)
+            images = {self.session.get_inputs()[0].name: np.repeat(grey, 3, axis=3)}
+            (answer,) = self.session.run([name], images)
+            yield np.asarray(answer)
 
 
 def _session_options() -> onnxruntime.SessionOptions:
@@ -87,15 +106,17 @@ def _check_signature(session: onnxruntime.InferenceSession, spec: ImageSpec, pat
     inputs, outputs = session.get_inputs(), session.get_outputs()
     expected = [spec.side, spec.side, 3]
     fits = (
-        len(inputs) == len(outputs) == 1
-        and inputs[0].type == "tensor(float)"
+        (len(inputs), len(outputs)) == (1, 2)
+        and all(value.type == "tensor(float)" for value in (*inputs, *outputs))
         and list(inputs[0].shape[1:]) == expected
         and not isinstance(inputs[0].shape[0], int)
         and list(outputs[0].shape[1:]) == [1]
+        and [type(length) for length in outputs[1].shape[1:]] == [int, int]
     )
     if not fits:
         shown = [(value.name, value.type, value.shape) for value in [*inputs, *outputs]]
         raise ReleaseError(
             f"{path} takes and gives {shown}; expected one float input (N,{expected[0]},"
-            f"{expected[1]},3) with free N and one output (N,1)"
+            f"{expected[1]},3) with free N and two float outputs, the probability (N,1) and the "
+            "activation map (N,h,w); run evaluate again"
         )

@@ -19,6 +19,7 @@ from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow
 from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun
 from ml_tasks.local_stack.engine import Engine, ensure_engine
 from ml_tasks.local_stack.follow import Follower
+from ml_tasks.local_stack.mlflow_server import ensure_mlflow
 from ml_tasks.local_stack.ports import port_from, require_free
 from ml_tasks.local_stack.registry import ensure_registry
 from ml_tasks.local_stack.service import require_service_port, start_service
@@ -27,13 +28,14 @@ from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.serving_base import ensure_serving_base
 from ml_tasks.run_paths import RunPaths
+from ml_tasks.tracking.place import URI
 
 DAG_ID = "mammography_retraining"
 TENSORBOARD = "tensorboard"
 PROJECT = Path(__file__).resolve().parents[2]
 # The demo states its own: nothing is downloaded, and phantoms are learnt in a few epochs.
 WEIGHTS = "none"
-SAMPLE_EPOCHS = 4
+SAMPLE_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,15 @@ class DemoOptions:
     airflow_port: int = 8080
     registry_port: int = 5000
     tensorboard_port: int = 6006
+    mlflow_port: int = 5001
     service_port: int = 8001
 
     @classmethod
     def from_environment(
         cls, environment: Mapping[str, str] = os.environ, **chosen: Any
     ) -> DemoOptions:
-        """The options with AIRFLOW_PORT, REGISTRY_PORT, TENSORBOARD_PORT and SERVICE_PORT."""
-        names = ("airflow_port", "registry_port", "tensorboard_port", "service_port")
+        """The options with AIRFLOW_PORT, REGISTRY_PORT, TENSORBOARD_PORT, MLFLOW_PORT and so on."""
+        names = tuple(name for name in cls.__dataclass_fields__ if name.endswith("_port"))
         ports = {n: port_from(environment, n.upper(), getattr(cls, n)) for n in names}
         return cls(**{**ports, **chosen})
 
@@ -78,10 +81,9 @@ def demo(options: DemoOptions) -> int:
         step(f"no image will be built: {engine.reason}")
     else:
         require_service_port(options.state, engine, options.service_port)
-    settings = AirflowSettings(
-        options.state, options.airflow_port, PROJECT, options.config, _for_stages(engine, registry)
-    )
-    api = _start_all(options, config, engine, settings)
+    extra = {**_for_stages(engine, registry), **_for_mlflow()}
+    settings = AirflowSettings(options.state, options.airflow_port, PROJECT, options.config, extra)
+    api, mlflow = _start_all(options, config, engine, settings)
     api.wait_for_dag(DAG_ID)
     api.pause(DAG_ID, False)
     step(f"everything is up ({in_words(time.monotonic() - begin)}); starting a run on {data}")
@@ -93,6 +95,7 @@ def demo(options: DemoOptions) -> int:
         user=api.user,
         password=api.password,
         tensorboard=f"http://localhost:{options.tensorboard_port}",
+        mlflow=mlflow,
         service=service,
         curl=_example(service, data),
     )
@@ -125,11 +128,17 @@ def _for_stages(engine: Engine, registry: str) -> dict[str, str]:
     return {"DOCKER_HOST": engine.host, "MAMMO_REGISTRY": registry}
 
 
+def _for_mlflow() -> dict[str, str]:
+    """The server that runs are noted at, if there is one; part of what Airflow is started with."""
+    return {URI: os.environ[URI]} if os.environ.get(URI) else {}
+
+
 def _start_all(
     options: DemoOptions, config: Config, engine: Engine, settings: AirflowSettings
-) -> AirflowApi:
-    """Starts every part; the base image is made while Airflow comes up."""
+) -> tuple[AirflowApi, str | None]:
+    """Starts every part, the base image while Airflow comes up; also gives MLflow's address."""
     _ensure_tensorboard(options, config)
+    mlflow = ensure_mlflow(options.state, config, options.mlflow_port)
     if engine.host is not None:
         registry = ensure_registry(options.state, options.registry_port, engine)
         step(f"the image registry answers at {registry.address} ({registry.kind})")
@@ -137,7 +146,7 @@ def _start_all(
         base = pool.submit(_ensure_base, options.state, engine)
         api = ensure_airflow(settings)
         base.result()
-    return api
+    return api, mlflow
 
 
 def _ensure_base(state: Path, engine: Engine) -> None:

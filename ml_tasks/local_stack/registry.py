@@ -73,7 +73,7 @@ def run_program(state: Path, port: int) -> Registry:
     Raises:
         StackError: it could not be had, or does not answer.
     """
-    program = _program(state)
+    program = registry_program(state)
     config = state / "registry" / "config.yml"
     write_bytes(config, yaml.safe_dump(_settings(state, port)).encode())
     started = processes.start(state, PROCESS, [str(program), "serve", str(config)])
@@ -176,8 +176,12 @@ def _pull(client: docker.DockerClient, say: Callable[[str], None]) -> None:
         raise StackError(f"{IMAGE} cannot be pulled: {trouble[0]}")
 
 
-def _program(state: Path) -> Path:
-    """Debian's docker-registry: the installed one, else unpacked from its package, without root."""
+def registry_program(state: Path) -> Path:
+    """Debian's docker-registry: the installed one, else unpacked from its package, without root.
+
+    Raises:
+        StackError: it is not installed and cannot be had from Debian's packages.
+    """
     installed = shutil.which("docker-registry")
     if installed is not None:
         return Path(installed)

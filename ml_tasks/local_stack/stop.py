@@ -15,7 +15,7 @@ from ml_tasks.local_stack.terminal import say
 
 
 def stop(state: Path = PROJECT / ".local") -> int:
-    """Ends Airflow, TensorBoard, the service, the registry, and the engine if it was started here.
+    """Ends whatever was started here: Airflow, pages, service, registry and engine.
 
     Raises:
         StackError: something could not be ended; it is named.

@@ -9,10 +9,11 @@ from ml_tasks.errors import MammoError
 from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, TaskInstance
 from ml_tasks.local_stack.follow import in_order, outcome
 from ml_tasks.local_stack.terminal import heading, in_words, say
-from ml_tasks.records import Decision, ReleaseRecord
+from ml_tasks.records import Decision, ReleaseRecord, Verdict
 from ml_tasks.run_paths import RunPaths
 
 _LAST_LINES = 20
+_SHOWN = {Verdict.PASS: "ok ", Verdict.INCONCLUSIVE: "?  ", Verdict.FAIL: "NOT"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Addresses:
     user: str
     password: str
     tensorboard: str | None
+    mlflow: str | None
     service: str | None
     curl: str | None
 
@@ -77,7 +79,7 @@ def _print_verdict(paths: RunPaths) -> None:
     decision = paths.load(Decision)
     heading(f"Verdict: {decision.verdict.value}")
     for rule in decision.rules:
-        say(f"  {'ok ' if rule.passed else 'NOT'}  {rule.sentence}")
+        say(f"  {_SHOWN[rule.verdict]}  {rule.sentence}")
     try:
         release = paths.load(ReleaseRecord)
     except MammoError:
@@ -99,6 +101,7 @@ def _print_addresses(paths: RunPaths, addresses: Addresses) -> None:
         "Model report": _if_there(paths.stage("evaluate") / "report.html"),
         "Run's files": _if_there(paths.root),
         "TensorBoard": addresses.tensorboard,
+        "MLflow": addresses.mlflow,
         "Service": addresses.service and f"{addresses.service}  (forms: {addresses.service}/docs)",
         "Try it": addresses.curl,
         "End it all": "make stop",

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ lines before main
+# A GPU is shared: TensorFlow takes memory as it needs it, not all at once, and JAX likewise.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# CUDA then counts GPUs as NVIDIA's management library does, which says who holds them.
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
@@ -31,13 +36,17 @@ with quiet_native_stderr():  # the level above does not reach what is logged whi
 
 keras.config.disable_interactive_logging()  # no progress bars: they fill task logs
 
-__all__ = ["describe_device", "keras", "quiet_native_stderr"]
+__all__ = ["keras", "quiet_native_stderr", "usable_gpus"]
 
 
-def describe_device() -> str:
-    """The device that trains, in words."""
+def usable_gpus() -> int:
+    """How many GPUs the backend computes on."""
     with quiet_native_stderr():
-        gpus = keras.distribution.list_devices("gpu")
-    if gpus:
-        return f"GPU ({len(gpus)} visible, {gpus[0]} used)"
-    return f"CPU ({os.cpu_count()} cores; no GPU is visible)"
+        if keras.config.backend() == "torch":  # keras.distribution does not know it
+            import torch
+
+            return int(torch.cuda.device_count())
+        try:
+            return len(keras.distribution.list_devices("gpu"))
+        except RuntimeError:  # how JAX says that there is none
+            return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from ml_tasks.model.backend import keras, quiet_native_stderr
+from ml_tasks.model.backend import keras, usable_gpus
 
 log = logging.getLogger(__name__)
 
@@ -15,8 +15,7 @@ def make_deterministic(wanted: Literal["auto"] | bool) -> bool:
 
     `auto` is yes on a CPU and no on a GPU, where it costs speed and XLA.
     """
-    with quiet_native_stderr():
-        on_gpu = bool(keras.distribution.list_devices("gpu"))
+    on_gpu = usable_gpus() > 0
     chosen = not on_gpu if wanted == "auto" else wanted
     if chosen and keras.config.backend() == "tensorflow":
         import tensorflow as tf

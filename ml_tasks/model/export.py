@@ -14,12 +14,13 @@ from pathlib import Path
 
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
+from ml_tasks.model.precision import in_float32
 
 _LAYOUT_BYTES = 2 << 20  # what model.h5 holds besides the weights, generously
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Writes `network` as one HDF5 file.
+    """Writes `network` as one HDF5 file, in float32 whatever it was trained in.
 
     Raises:
         OSError: no space left.
@@ -28,7 +29,7 @@ def save_network(network: keras.Model, path: Path) -> None:
     weights = sum(4 * math.prod(weight.shape) for weight in network.weights)
     if shutil.disk_usage(path.parent).free < 1.1 * weights + _LAYOUT_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    network.save(path)
+    in_float32(network).save(path)
 
 
 def export_onnx(network: keras.Model, path: Path) -> None:

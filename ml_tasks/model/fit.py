@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_tasks.config import Config, TrainingConfig
+from ml_tasks.config import Config
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.model.backend import keras
 from ml_tasks.model.batch_norm import RefreshBatchNorm
 from ml_tasks.model.callbacks import (
@@ -22,9 +23,10 @@ from ml_tasks.model.callbacks import (
 )
 from ml_tasks.model.checkpoint import CheckpointStore
 from ml_tasks.model.network import pretrained, set_trainable
+from ml_tasks.model.precision import PLAIN, Arithmetic, computing_in
 from ml_tasks.model.resumption import Resumption
 from ml_tasks.model.stopping import StopRequest
-from ml_tasks.model.tensorboard import begin_curves
+from ml_tasks.model.tensorboard import Curves, begin_curves, draw_sample
 from ml_tasks.model.training_network import Batches, training_network
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ def fit(
     config: Config,
     places: FitPlaces,
     class_weights: dict[int, float] | None = None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> Fitted:
     """Trains `network` in place and leaves it with its best weights; resumes where it can.
 
@@ -99,24 +102,27 @@ def fit(
     Raises:
         TrainingError: the loss became no number; the checkpoint before it stands.
         StorageError: no space left for a checkpoint; the one before stands.
+        The backend's own error: out of memory (see `memory.within_memory`).
     """
     steps = fit_steps(config)
-    trainer = training_network(network, config.training.augmentation, config.training.seed)
+    with computing_in(arithmetic.policy):
+        trainer = training_network(network, config.training.augmentation, config.training.seed)
     best, line = KeepBest(network), EpochLine(steps[-1].last_epoch, places.store.kept)
-    data = _Data.of(train, validation, config.training)
+    data = _Data.of(train, validation, config.training, arithmetic.parts)
     resumption = Resumption(places.store, trainer, best, line)
     begin_curves(places.logs, resumption.epoch)
+    draw_sample(places.logs, train.pixels, config.training, resumption.epoch)
     begin = 0
     for place, step in enumerate(steps):
         begin, first = step.last_epoch, max(begin, resumption.epoch)
         if resumption.is_over(place):
             continue
-        compiled(network, trainer, step)
+        compiled(network, trainer, step, arithmetic)
         callbacks = [
             *_watching(network, data, config.training, places),
             best,
             line,
-            keras.callbacks.TensorBoard(log_dir=str(places.logs), write_graph=False),
+            Curves(places.logs, network, config.training.histograms),
         ]
         callbacks.append(resumption.saving(place, step.last_epoch, callbacks, places.stop))
         trainer.fit(
@@ -142,9 +148,13 @@ class _Data:
     held_out: Batches
 
     @classmethod
-    def of(cls, train: Pictures, validation: Pictures, training: TrainingConfig) -> _Data:
+    def of(
+        cls, train: Pictures, validation: Pictures, training: TrainingConfig, parts: int
+    ) -> _Data:
+        size = training.batch_size // parts
+
         def batches(of: Pictures, seed: int | None = None) -> Batches:
-            return Batches(of.pixels, of.labels, of.order, training.batch_size, seed=seed)
+            return Batches(of.pixels, of.labels, of.order, size, seed=seed)
 
         return cls(batches(train, training.seed), batches(train), batches(validation))
 
@@ -166,7 +176,12 @@ def _watching(
     ]
 
 
-def compiled(network: keras.Model, trainer: keras.Model, step: FitStep) -> keras.Model:
+def compiled(
+    network: keras.Model,
+    trainer: keras.Model,
+    step: FitStep,
+    arithmetic: Arithmetic = PLAIN,
+) -> keras.Model:
     """`trainer` compiled for one step: what learns, how fast, by which loss and metrics."""
     count = set_trainable(network, step.blocks)
     what = "the whole network" if step.blocks is None else ", ".join(("the head", *step.blocks))
@@ -178,10 +193,13 @@ def compiled(network: keras.Model, trainer: keras.Model, step: FitStep) -> keras
         step.learning_rate,
     )
     trainer.compile(
-        optimizer=keras.optimizers.Adam(step.learning_rate),
+        optimizer=keras.optimizers.Adam(
+            step.learning_rate,
+            gradient_accumulation_steps=arithmetic.parts if arithmetic.parts > 1 else None,
+        ),
         loss="binary_crossentropy",
         metrics=["accuracy", keras.metrics.AUC(name="auc")],
-        jit_compile=False,
+        jit_compile=arithmetic.compiled,
     )
     return trainer
 

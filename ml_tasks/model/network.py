@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_tasks.config import ModelConfig
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
+from ml_tasks.model.weights_file import load_weights
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +24,20 @@ def build_network(config: ModelConfig) -> keras.Model:
     """The network that ships: float32 (N,128,128,3) in 0-255 to (N,1), the probability.
 
     Raises:
-        TrainingError: the pretrained weights cannot be downloaded or do not fit.
+        TrainingError: the pretrained weights cannot be downloaded, are unsafe or do not fit.
     """
     inputs = keras.Input(config.input_shape, dtype="float32", name="image")
     scaled = keras.layers.Rescaling(
         scale=[1 / (255 * deviation) for deviation in _DEVIATION],
         offset=[-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)],
+        dtype="float32",  # under a mixed policy too: bytes of 0-255 fill bfloat16's digits
         name="imagenet_scaling",
     )(inputs)
-    base = _base(scaled, config.weights)
+    base = _base(scaled, config)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)
     dropped = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
-    outputs = keras.layers.Dense(1, activation="sigmoid", name="probability")(dropped)
+    head = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name="probability")
+    outputs = head(dropped)
     return keras.Model(inputs, outputs, name="mammography_densenet121")
 
 
@@ -61,35 +64,36 @@ def load_network(config: ModelConfig, model_file: Path) -> keras.Model:
     """The architecture built from code with the weights of model.h5; nothing is unpickled.
 
     Raises:
-        TrainingError: the file does not fit the architecture.
+        TrainingError: the file is damaged, unsafe, or does not fit the architecture.
     """
     network = build_network(config.model_copy(update={"weights": "none"}))
-    try:
-        network.load_weights(model_file)
-    except (ValueError, OSError) as error:
-        raise TrainingError(
-            f"{model_file} does not hold this network's weights ({error}); run train again"
-        ) from error
+    load_weights(network, model_file, "run train again")
     return network
 
 
-def _base(scaled: keras.KerasTensor, weights: str) -> keras.Model:
-    architecture = keras.applications.DenseNet121
-    if weights == "none":
-        return architecture(include_top=False, weights=None, input_tensor=scaled)
-    if weights == "imagenet":
-        log.info("loading the ImageNet weights (29 MB, downloaded once by Keras)")
+def _base(scaled: keras.KerasTensor, config: ModelConfig) -> keras.Model:
+    if config.weights == "imagenet":
+        return _downloaded(scaled)
+    base = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=scaled)
+    if config.weights != "none":
+        remedy = (
+            "model.weights takes a file of DenseNet-121 without its top, or one of the words "
+            "`imagenet` and `none`"
+        )
+        load_weights(base, Path(config.weights), remedy, config.weights_sha256)
+    return base
+
+
+def _downloaded(scaled: keras.KerasTensor) -> keras.Model:
+    log.info("loading the ImageNet weights (29 MB, downloaded once by Keras)")
     try:
-        return architecture(include_top=False, weights=weights, input_tensor=scaled)
+        return keras.applications.DenseNet121(
+            include_top=False, weights="imagenet", input_tensor=scaled
+        )
     except Exception as error:  # the download raises a bare Exception, a wrong file many kinds
-        if weights == "imagenet":
-            raise TrainingError(
-                f"model.weights: the ImageNet weights could not be downloaded ({error}). "
-                "Set model.weights to the path of a DenseNet-121 weights file without top "
-                "(densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5), "
-                "or to `none` to train from scratch, and start a new run"
-            ) from error
         raise TrainingError(
-            f"model.weights: {weights} does not hold the weights of DenseNet-121 without its top "
-            f"({error})"
+            f"model.weights: the ImageNet weights could not be downloaded ({error}). "
+            "Set model.weights to the path of a DenseNet-121 weights file without top "
+            "(densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5), "
+            "or to `none` to train from scratch, and start a new run"
         ) from error

@@ -62,7 +62,7 @@ class Resumption:
             memory = self._saved.values["memory"]
             optimizer = self._trainer.optimizer
             optimizer.build(self._trainer.trainable_variables)
-            _assign(optimizer.variables, self._saved.arrays, "optimizer")
+            _assign_optimizer(optimizer, self._saved)
         self._saved = None  # used up
         return SaveCheckpoint(self, step, last_epoch, others, memory, stop)
 
@@ -70,7 +70,8 @@ class Resumption:
         """Writes the checkpoint of `epoch`, with what the step adds to it."""
         arrays = {
             **_taken(self._trainer.variables, "trainer"),
-            **_taken(self._trainer.optimizer.variables, "optimizer"),
+            **_taken(_lasting(self._trainer.optimizer), "optimizer"),
+            **_taken(_accumulated(self._trainer.optimizer), "accumulated"),
             **_taken(self._best.weights, "best"),
         }
         of_training = {
@@ -78,6 +79,7 @@ class Resumption:
             "history": self._line.history,
             "seconds": self._line.seconds,
             "resumed_from": self.resumed_from,
+            "parts": _parts(self._trainer.optimizer),
         }
         self._store.save(Checkpoint(epoch, arrays, {**of_step, **of_training}))
 
@@ -131,6 +133,31 @@ class SaveCheckpoint(keras.callbacks.Callback):  # type: ignore[misc]
             self._resumption.save(
                 epoch + 1, {"step": self._step, "step_over": over, "memory": memory}
             )
+
+
+def _parts(optimizer: keras.optimizers.Optimizer) -> int:
+    """How many batches make one update: after a lack of memory they are two."""
+    return int(optimizer.gradient_accumulation_steps or 1)
+
+
+def _accumulated(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The gradients of an update's first batches."""
+    return [value for value in optimizer.variables if "gradient_accumulator" in value.path]
+
+
+def _lasting(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """What the optimiser keeps from update to update."""
+    return [value for value in optimizer.variables if "gradient_accumulator" not in value.path]
+
+
+def _assign_optimizer(optimizer: keras.optimizers.Optimizer, saved: Checkpoint) -> None:
+    """Also where batches were whole then and come in parts now: it counts batches, not updates."""
+    _assign(_lasting(optimizer), saved.arrays, "optimizer")
+    then, now = int(saved.values["parts"]), _parts(optimizer)
+    if then == now:
+        _assign(_accumulated(optimizer), saved.arrays, "accumulated")
+    else:
+        optimizer._iterations.assign(int(optimizer._iterations) // then * now)
 
 
 def _taken(variables: list[Any], name: str) -> dict[str, NDArray[Any]]:

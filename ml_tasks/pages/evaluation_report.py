@@ -1,82 +1,26 @@
-"""The page of evaluate: the figures of the model that would ship, with plots, self-contained."""
+"""The page of evaluate: the model that would ship, in words, plots, figures and its worst mistakes.
+
+It shows patients' pictures, so it belongs where the films are: in the run's directory.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from ml_tasks.evaluation.bootstrap import RESAMPLES
-from ml_tasks.evaluation.metrics import SplitMetrics
-from ml_tasks.evaluation.performance import HeldOut
+from ml_tasks.evaluation.metrics_file import Metrics
+from ml_tasks.evaluation.plots import Plot
+from ml_tasks.evaluation.wording import in_words, smallest
+from ml_tasks.evaluation.worst_cases import Case, overlay_png, strongest
+from ml_tasks.imaging.encode import png_bytes
+from ml_tasks.pages.evaluation_sections import TEMPLATE
 from ml_tasks.pages.layout import render
-from ml_tasks.records import EvaluationRecord, PreprocessRecord, TrainRecord
-
-_TEMPLATE = """{% block content %}
-<h1>Evaluation report</h1>
-<p class="lead">{{ summary }}</p>
-<p class="quiet">Every figure was computed from the ONNX model on the raw files, through the
-predictor that the service uses. Data {{ cleaned.raw }}, manifest
-<code>{{ cleaned.manifest_sha256[:12] }}</code>; model <code>{{ trained.model_sha256[:12] }}</code>,
-ONNX <code>{{ onnx_sha256[:12] }}</code>.</p>
-<p>The positive class is <strong>{{ cleaned.positive }}</strong>:
-{{ meaning.get(cleaned.positive) or "no meaning given in config.yaml" }}.
-The threshold {{ '%.4f'|format(threshold) }} was chosen before the test split was looked at, by the
-{{ rule }}.</p>
-<h2>Figures</h2>
-<table><tr><th>Split</th>{% for name in columns %}
-<th class="number">{{ name.replace("auc", "AUC") }}</th>{% endfor %}</tr>
-{% for split, figures in splits.items() %}<tr><td>{{ split }}</td>
-{% for name in columns %}<td class="number">{% if figures[name] is integer %}{{ figures[name] }}
-{% else %}{{ '%.3f'|format(figures[name]) }}{% endif %}</td>{% endfor %}</tr>{% endfor %}</table>
-<p>Sensitivity is the share of {{ cleaned.positive }} images that the model finds; specificity the
-share of the others that it leaves alone. Both splits keep their own share of
-{{ cleaned.positive }} images; balancing touches the training split only.</p>
-<h2>Test split, with 95 % intervals</h2>
-<p>Intervals come from {{ resamples }} bootstraps over patients: all images of a patient are drawn
-together. A breast's score is the mean of its images, a patient's the highest of her breasts; either
-is positive if any of its images is. Read the patients' column first.</p>
-<table><tr><th></th>{% for level in levels %}
-<th class="number">{{ level.value }}</th>{% endfor %}</tr>
-<tr><td>cases (positive)</td>{% for found in levels.values() %}
-<td class="number">{{ found.cases }} ({{ found.positives }})</td>{% endfor %}</tr>
-{% for name, key in figures %}<tr><td>{{ name }}</td>{% for found in levels.values() %}
-<td class="number">{{ found.figures[key] }}</td>{% endfor %}</tr>{% endfor %}
-<tr><td>AUC, interval by DeLong (cases taken as independent)</td>{% for found in levels.values() %}
-<td class="number">{{ found.auc_delong }}</td>{% endfor %}</tr>
-<tr><td>calibration slope (1 is right, below 1 too sure)</td>{% for found in levels.values() %}
-<td class="number">{% if found.calibration_slope is none %}not computable{% else %}
-{{ '%.2f'|format(found.calibration_slope) }}{% endif %}</td>{% endfor %}</tr></table>
-<h2>Slices of the test split</h2>
-{% if slices %}<p>The same figures for parts of the patients. The smallest slice has
-{{ smallest.performance.patients }} patient(s): {{ smallest.attribute }}
-{{ smallest.value or "not known" }}. Small slices have wide intervals and prove little.</p>
-<table><tr><th>By</th><th>Value</th><th class="number">Patients (positive)</th>
-<th class="number">AUC</th><th class="number">Sensitivity</th>
-<th class="number">Specificity</th></tr>
-{% for part in slices %}<tr><td>{{ part.attribute }}</td><td>{{ part.value or "not known" }}</td>
-<td class="number">{{ part.performance.patients }} ({{ part.performance.positives }})</td>
-{% for key in ("auc", "sensitivity", "specificity") %}
-<td class="number">{{ part.performance.figures[key] }}</td>{% endfor %}</tr>{% endfor %}</table>
-{% else %}<p>Nothing is known by which the patients could be told apart: metadata.csv may name view,
-laterality, density, site and age_band.</p>{% endif %}
-<h2>Plots of the test split</h2>
-{% for title, picture in plots %}<figure><img alt="{{ title }}"
-src="data:image/png;base64,{{ picture }}"></figure>{% endfor %}
-<h2>Data</h2>
-<table><tr><th>Split</th><th class="number">Patients</th>
-{% for name in cleaned.classes %}<th class="number">{{ name }}</th>{% endfor %}</tr>
-{% for split, count in cleaned.patients.items() %}<tr>
-<td>{{ split.value }}</td>
-<td class="number">{{ count }}</td>{% for name in cleaned.classes %}
-<td class="number">{{ cleaned.counts[split].get(name, 0) }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<p>No patient is in two splits. {{ cleaned.quarantined }} file(s) were set aside.</p>
-<h2>Training</h2>
-<p>{{ trained.summary() }}; weights: {{ trained.weights }}.</p>
-<table><tr>{% for name in curves %}<th class="number">{{ name }}</th>{% endfor %}</tr>
-{% for row in epochs %}<tr>{% for cell in row %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% endblock %}"""
+from ml_tasks.records import EvaluationRecord, PreprocessRecord, Split, TrainRecord
 
 _ESTIMATES = (
     ("AUC", "auc"),
@@ -92,7 +36,6 @@ _ESTIMATES = (
     ("Brier score (0 is best)", "brier"),
     ("expected calibration error (0 is best)", "ece"),
 )
-_FIGURES = ("images", "positives", "accuracy", "auc", "sensitivity", "specificity")
 # Columns of the training table: heading, key in the history, format.
 _CURVES = (
     ("epoch", "epoch", ".0f"),
@@ -105,38 +48,84 @@ _CURVES = (
 )
 
 
-def evaluation_report(
-    record: EvaluationRecord,
-    splits: Mapping[str, SplitMetrics],
-    test: HeldOut,
-    cleaned: PreprocessRecord,
-    trained: TrainRecord,
-    history: Sequence[Mapping[str, float]],
-    plots: Mapping[str, bytes],
-    meaning: Mapping[str, str],
-) -> str:
-    """The report as HTML text; `plots` are PNG bytes by title."""
+@dataclass(frozen=True)
+class Evaluated:
+    """What one run says of its model."""
+
+    record: EvaluationRecord
+    metrics: Metrics
+    plots: Sequence[Plot]  # of the test split
+    training: Plot
+    missed: Sequence[Case]  # the worst false negatives
+    alarms: Sequence[Case]  # the worst false positives
+    cleaned: PreprocessRecord
+    trained: TrainRecord
+    history: Sequence[Mapping[str, float]]
+    meaning: Mapping[str, str]  # of the classes
+    warnings: Sequence[str]  # of the data
+
+
+def evaluation_report(found: Evaluated) -> str:
+    """The report as HTML text that needs no other file."""
+    cleaned, metrics = found.cleaned, found.metrics
+    negative = next(name for name in cleaned.classes if name != cleaned.positive)
     return render(
-        _TEMPLATE,
+        TEMPLATE,
         {
             "title": "Evaluation report",
-            "run_id": record.run_id,
-            "summary": record.summary(),
-            "onnx_sha256": record.onnx_sha256,
-            "threshold": record.threshold,
+            "run_id": found.record.run_id,
+            "record": found.record,
+            "positive": cleaned.positive,
+            "negative": negative,
+            "meaning": found.meaning,
+            "words": in_words(metrics, negative),
             "cleaned": cleaned,
-            "trained": trained,
-            "splits": {name: figures.model_dump() for name, figures in splits.items()},
-            "columns": _FIGURES,
-            "levels": test.levels,
+            "trained": found.trained,
+            "metrics": metrics,
+            "test": metrics.levels[Split.TEST],
+            "val": metrics.levels[Split.VAL],
             "figures": _ESTIMATES,
-            "slices": test.slices,
-            "smallest": min(test.slices, key=lambda part: part.performance.patients, default=None),
-            "rule": test.rule,
+            "smallest": smallest(metrics),
             "resamples": f"{RESAMPLES:,}",
+            "warnings": found.warnings,
+            "plots": [_inlined(plot) for plot in found.plots],
+            "training": _inlined(found.training),
             "curves": [heading for heading, _, _ in _CURVES],
-            "epochs": [[format(row[key], form) for _, key, form in _CURVES] for row in history],
-            "plots": [(t, base64.b64encode(png).decode()) for t, png in plots.items()],
-            "meaning": meaning,
+            "epochs": [
+                [format(row[key], form) for _, key, form in _CURVES] for row in found.history
+            ],
+            **_cases(found),
         },
     )
+
+
+def _cases(found: Evaluated) -> dict[str, Any]:
+    """The worst mistakes of both kinds under one scale of colours."""
+    together = [*found.missed, *found.alarms]
+    scale = strongest(together)
+    height, width = together[0].activation.shape if together else (0, 0)
+    return {
+        "missed": [_case(case, scale) for case in found.missed],
+        "alarms": [_case(case, scale) for case in found.alarms],
+        "scale": f"{scale:.2g}",
+        "cells": f"{height}×{width}",
+    }
+
+
+def _case(case: Case, scale: float) -> dict[str, Any]:
+    return {
+        "raw": case.answer.raw,
+        "patient": case.answer.patient,
+        "probability": case.answer.probability,
+        "strongest": f"{float(np.abs(case.activation).max()):.2g}",
+        "picture": _base64(png_bytes(case.pixels)),
+        "overlay": _base64(overlay_png(case, scale)),
+    }
+
+
+def _inlined(plot: Plot) -> dict[str, str]:
+    return {"alt": plot.alt, "png": _base64(plot.png)}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

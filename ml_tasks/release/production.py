@@ -1,37 +1,13 @@
-"""Which release is in production, as the last push noted it, and the data that trained it."""
+"""What a release was trained on, kept beside it, so that no test patient of later runs is in it."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
-from ml_tasks.errors import ReleaseError
-from ml_tasks.storage import storage_errors, write_json
+from ml_tasks.storage import storage_errors
 
-# Derived: the registry's tag `production` is what counts.
-_NOTE = "production.json"
 _TRAINING_DATA = "training_data.npz"
-
-
-def note_production(releases: Path, version: str) -> None:
-    """Writes down that `production` has moved to this version."""
-    write_json(releases / _NOTE, {"version": version})
-
-
-def production_version(releases: Path) -> str | None:
-    """The version in production; None while nothing has been shipped from here.
-
-    Raises:
-        ReleaseError: the note is damaged.
-    """
-    path = releases / _NOTE
-    try:
-        return str(json.loads(path.read_text())["version"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"{path} is damaged ({error}); run push_model again") from None
 
 
 def keep_training_data(bundle: Path, training_data: Path) -> None:

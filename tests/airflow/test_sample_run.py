@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import httpx
 import pytest
+from mlflow import MlflowClient
 
 from ml_tasks.dataset.manifest import read_rows
 from ml_tasks.dataset.predictions import PredictionRow
@@ -17,6 +19,7 @@ from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.service import start_service, stop_service
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
+from ml_tasks.tracking.place import place_of
 from tests.airflow.runs import EndedRun
 from tests.conftest import LocalAirflow
 
@@ -92,6 +95,9 @@ def test_the_verdict_is_earned_on_the_test_split(sample_run: EndedRun) -> None:
         "min_accuracy",
         "min_auc",
         "min_sensitivity",
+        "max_ece",
+        "max_control_auc",
+        "first_model",
     }
     assert "PASSED the gate" in sample_run.last_words("gate")
 
@@ -103,6 +109,21 @@ def test_the_registry_holds_the_version_under_the_digest_that_was_noted(
     repository = f"{airflow.config.release.registry}/{airflow.config.release.image}"
     found = engine.images.get_registry_data(f"{repository}:{record.version}")
     assert found.id == record.digest
+
+
+def test_mlflow_holds_the_run_and_its_release_under_the_alias_production(
+    sample_run: EndedRun, airflow: LocalAirflow
+) -> None:
+    client = MlflowClient(place_of(airflow.config, os.environ).uri)
+    release = sample_run.paths.load(ReleaseRecord)
+    version = client.get_model_version_by_alias(airflow.config.release.image, "production")
+    tags = client.get_run(str(version.run_id)).data.tags
+    assert tags["airflow_run_id"] == sample_run.run.dag_run_id
+    assert tags["verdict"] == "PASS"
+    assert (version.tags["version"], version.tags["image_digest"]) == (
+        release.version,
+        release.digest,
+    )
 
 
 def test_the_image_names_its_release(sample_run: EndedRun, engine: docker.DockerClient) -> None:

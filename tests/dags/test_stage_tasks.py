@@ -35,7 +35,7 @@ def stage_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.syspath_prepend(PROJECT / "dags")
     module = importlib.import_module("operators.stage_task")
     config = tmp_path / "config.yaml"
-    config.write_text("model: {weights: none}\n")
+    config.write_text("model: {weights: none}\nrelease: {push: false}\n")
     monkeypatch.setenv("MAMMO_CONFIG", str(config))
     monkeypatch.setattr(module, "get_current_context", lambda: _context({}, []))
     sequences.begin_run(RUN, config, {})
@@ -145,3 +145,15 @@ def test_the_registry_of_this_place_is_taken_over(
         stage_task.run_stage("validate_data")  # there are no data, but the run has begun
     run = RunPaths(tmp_path / "runs", RUN)
     assert load_config(run.config).release.registry == "localhost:5999"
+
+
+def test_a_registry_that_is_away_as_the_run_begins_is_waited_for(
+    stage_task: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells what is in production: without it nothing can be judged, and it may come back."""
+    monkeypatch.setenv("MAMMO_REGISTRY_URL", "http://localhost:1")
+    monkeypatch.delenv("SKIP_DOCKER", raising=False)
+    monkeypatch.setattr(stage_task, "get_current_context", lambda: _context({"push": True}, []))
+    with pytest.raises(AirflowException, match="registry at http://localhost:1/v2/") as raised:
+        stage_task.run_stage("validate_data")
+    assert not isinstance(raised.value, AirflowFailException)

@@ -20,7 +20,7 @@ from ml_tasks.dataset.examination import examine
 from ml_tasks.dataset.examine_files import Examined, Examiner, examine_files
 from ml_tasks.errors import WorkersLost
 from ml_tasks.imaging.clean import preprocess
-from ml_tasks.imaging.encode import read_png
+from ml_tasks.imaging.encode import decoded_png
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.storage import sha256_file
 from tests.builders import encoded, film
@@ -77,7 +77,7 @@ def test_the_kept_pictures_are_those_of_the_service(
     assert kept is not None and kept.pictures is not None
     (tmp_path / "kept.png").write_bytes(kept.pictures.finished)
     data = files_of(raw)[0].read_bytes()
-    assert np.array_equal(read_png(tmp_path / "kept.png"), preprocess(data, SPEC))
+    assert np.array_equal(decoded_png((tmp_path / "kept.png").read_bytes()), preprocess(data, SPEC))
 
 
 def test_an_unchanged_run_examines_nothing_and_one_changed_file_costs_one(

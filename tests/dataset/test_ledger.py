@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_tasks.config import SplitConfig
-from ml_tasks.dataset.ledger import Ledger, PlacedFile, refuse_joined
+from ml_tasks.dataset.ledger import Film, Ledger
 from ml_tasks.dataset.split import split_of
 from ml_tasks.errors import DataError, StorageError
 from ml_tasks.records import Split
@@ -255,32 +255,44 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
-ONE = PlacedFile("Positive/a.png", "P1")
-TWO = PlacedFile("Negative/b.png", "P2")
+A, B = Film("a file", "a pixels", "P1"), Film("b file", "b pixels", "P2")
 
 
-def test_near_duplicates_in_one_split_pass() -> None:
-    same = PlacedFile("Positive/c.png", "P1")
-    refuse_joined([[ONE, TWO], [same, ONE], []], dict.fromkeys(("P1", "P2"), Split.VAL), {})
-
-
-@pytest.mark.parametrize(
-    ("known", "remedy"),
-    [
-        ((), "give both files the same patient_id in metadata.csv .*, or remove one of them"),
-        (("P1",), "give both files the same patient_id in metadata.csv"),
-        (("P1", "P2"), "; remove one of the two pictures from the raw folder"),
-    ],
-)
-def test_near_duplicates_that_join_two_splits_are_refused(
-    known: tuple[str, ...], remedy: str
-) -> None:
-    placed = {"P1": Split.TRAIN, "P2": Split.TEST, "P3": Split.TRAIN}
-    state = {patient: "recorded" if patient in known else "new" for patient in placed}
-    described = (
-        rf"Positive/a.png \(patient P1, {state['P1']}, train split\) and Negative/b.png "
-        rf"\(patient P2, {state['P2']}, test split\) are near-duplicates"
+def test_a_film_is_recorded_once_with_the_split_it_came_to(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    placed = {"P1": Split.TEST, "P2": Split.TRAIN}
+    Ledger.open(path, CONFIG).commit(placed, "r", WHEN, [B, A])
+    before = path.read_bytes()
+    known = Ledger.open(path, CONFIG)
+    assert known.recorded == placed
+    assert known.films["a file"] == known.films["a pixels"] == ("P1", Split.TEST)
+    assert known.films["b pixels"] == ("P2", Split.TRAIN)
+    assert known.commit(placed, "again", WHEN, [A, B]) == known
+    assert path.read_bytes() == before
+    renamed = known.commit(
+        {"new name": Split.TEST}, "later", WHEN, [A._replace(patient="new name")]
     )
-    with pytest.raises(DataError, match=f"{described}.*{remedy}"):
-        group = [ONE, PlacedFile("Positive/c.png", "P3"), TWO]
-        refuse_joined([group], placed, {patient: placed[patient] for patient in known})
+    assert renamed.films == known.films and renamed.recorded == {**placed, "new name": Split.TEST}
+    saved_again = known.commit(placed, "later", WHEN, [A._replace(file_sha256="other file")])
+    assert saved_again.films["other file"] == ("P1", Split.TEST)
+    assert path.read_bytes().startswith(before)
+
+
+def test_a_ledger_without_films_is_read_and_grows_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    old = recorded(path, ["P1", "P2"])
+    before = path.read_bytes()
+    assert old.films == {}
+    now = old.commit(old.recorded, "later", WHEN, [A])
+    assert path.read_bytes().startswith(before)
+    assert now.films["a pixels"] == ("P1", old.recorded["P1"]) and now.recorded == old.recorded
+
+
+def test_a_film_that_was_recorded_meanwhile_in_another_split_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    slow = Ledger.open(path, CONFIG)
+    Ledger.open(path, CONFIG).commit({"P1": Split.TEST}, "fast", WHEN, [A])
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"film .* of patient X in the test split, not in train.*"):
+        slow.commit({"X": Split.TRAIN}, "slow", WHEN, [A._replace(patient="X")])
+    assert path.read_bytes() == before

@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_tasks.dataset.phantoms import HEIGHT, WIDTH, phantom, write_sample
+from ml_tasks.config import SplitConfig
+from ml_tasks.config_gate import GatePolicy
+from ml_tasks.dataset.phantoms import HEIGHT, PATIENTS, WIDTH, phantom, write_sample
+from ml_tasks.dataset.split import split_of
 from ml_tasks.errors import StorageError
+from ml_tasks.evaluation.exact_intervals import auc_interval, binomial_interval
+from ml_tasks.records import Split
 from ml_tasks.storage import sha256_file
 from tests.builders import cleaned_film, scanned
 
@@ -56,3 +61,16 @@ def test_phantoms_are_cleaned_to_one_breast() -> None:
         cleaned = cleaned_film(film)
         assert 0.3 < np.count_nonzero(cleaned) / cleaned.size < 0.9
         assert not cleaned[:20, 110:].any() and not cleaned[-20:, 110:].any()
+
+
+def test_the_sample_has_test_patients_enough_for_the_default_gate() -> None:
+    """A model without a mistake must pass, also beside one before it without a mistake."""
+    policy, split = GatePolicy(), SplitConfig()
+    assert policy.non_inferiority is not None
+    names = [(patient, f"phantom_{patient:03d}") for patient in range(PATIENTS)]
+    tests = [patient for patient, name in names if split_of(name, split) is Split.TEST]
+    positives = sum(patient % 2 for patient in tests)
+    least_auc, _ = auc_interval(1, positives, len(tests) - positives)
+    least_sensitivity, _ = binomial_interval(positives, positives)
+    assert least_sensitivity >= policy.min_sensitivity and least_auc >= policy.min_auc
+    assert 1 - least_auc <= policy.non_inferiority.margin

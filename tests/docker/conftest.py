@@ -11,29 +11,15 @@ import pytest
 from docker import DockerClient
 
 from ml_tasks.build_image import build_image
-from ml_tasks.errors import EngineUnavailable
+from ml_tasks.errors import StackError
+from ml_tasks.local_stack.registry import registry_program
 from ml_tasks.records import ImageRecord
 from ml_tasks.release.engine import connect
-from ml_tasks.release.serving_base import checkout_file, ensure_serving_base
 from ml_tasks.smoke_test import smoke_test
+from tests.conftest import unavailable
 from tests.docker.engine_proxy import EngineProxy
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun, make_toy_run
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[DockerClient]:
-    try:
-        client = connect()
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="session")
-def serving_base(engine: DockerClient) -> str:
-    return ensure_serving_base(engine, checkout_file("pyproject.toml").parent / ".local" / "wheels")
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +33,14 @@ def repository(engine: DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def registry_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryProcess]:
-    if not RegistryProcess.installed():
-        pytest.skip("no docker-registry on this machine (Debian: apt-get install docker-registry)")
-    process = RegistryProcess(tmp_path_factory.mktemp("registry"))
+def registry_of_session(
+    stack_state: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryProcess]:
+    try:
+        program = registry_program(stack_state)
+    except StackError as error:
+        unavailable(f"needs an image registry: {error}")
+    process = RegistryProcess(program, tmp_path_factory.mktemp("registry"))
     yield process
     process.stop()
 

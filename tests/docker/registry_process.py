@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,8 @@ import yaml
 class RegistryProcess:
     """Debian's docker-registry on a free port of this machine; what it holds survives a stop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program = program
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -31,17 +31,13 @@ class RegistryProcess:
         self._settings.write_text(yaml.safe_dump(content))
         self._process: subprocess.Popen[bytes] | None = None
 
-    @staticmethod
-    def installed() -> bool:
-        return shutil.which("docker-registry") is not None
-
     def start(self) -> None:
         """Starts it, unless it runs, and waits until it answers."""
         if self._process is not None:
             return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["docker-registry", "serve", str(self._settings)], stdout=log, stderr=log
+                [str(self._program), "serve", str(self._settings)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 20
         while True:

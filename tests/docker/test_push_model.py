@@ -12,12 +12,21 @@ from docker import DockerClient
 
 from ml_tasks.build_image import build_image
 from ml_tasks.config import GatePolicy
-from ml_tasks.errors import EngineUnavailable, GateRefused, PushError, ReleaseError, StageOrderError
+from ml_tasks.errors import (
+    ChampionError,
+    EngineUnavailable,
+    GateRefused,
+    ProductionMoved,
+    PushError,
+    ReleaseError,
+    StageOrderError,
+)
 from ml_tasks.gate import gate
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
-from ml_tasks.release.production import production_version
+from ml_tasks.release.champion import Champion, find_champion
+from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.registry import digest_of
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
@@ -25,6 +34,10 @@ from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun, make_toy_run
 
 pytestmark = pytest.mark.docker
+
+
+def in_production(record: ReleaseRecord) -> Champion:
+    return Champion(version=record.version, digest=record.digest, registry=None, proof="toy")
 
 
 def tags(registry: RegistryProcess, toy: ToyRun) -> dict[str, str]:
@@ -61,7 +74,9 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
         "smoke.json",
         "training_data.npz",
     ]
-    assert production_version(tested.config.paths.releases) == first.version
+    (move,) = read_moves(tested.config.paths.releases) or []
+    assert (move.version, move.digest, move.digest_before) == (first.version, first.digest, None)
+    assert move.reference == first.reference and second.production_before is None
 
 
 def test_the_next_release_moves_production_and_keeps_the_old_version(
@@ -73,7 +88,13 @@ def test_the_next_release_moves_production_and_keeps_the_old_version(
 ) -> None:
     first = push_model(tested.run, tested.config, engine)
     image = tested.config.release.image
-    later = make_toy_run(tmp_path / "later", "later", registry=registry.address, image=image)
+    later = make_toy_run(
+        tmp_path / "later",
+        "later",
+        registry=registry.address,
+        image=image,
+        champion=in_production(first),
+    )
     build_image(later.run, later.config, engine)
     smoke_test(later.run, later.config, engine)
     with caplog.at_level(logging.INFO, "ml_tasks"):
@@ -99,7 +120,13 @@ def test_a_registry_that_is_down_is_retried_and_then_named(
     """The release is kept, production stays where it was, and clearing the task completes."""
     first = push_model(tested.run, tested.config, engine)
     image = tested.config.release.image
-    later = make_toy_run(tmp_path / "later", "later", registry=registry.address, image=image)
+    later = make_toy_run(
+        tmp_path / "later",
+        "later",
+        registry=registry.address,
+        image=image,
+        champion=in_production(first),
+    )
     built = build_image(later.run, later.config, engine)
     smoke_test(later.run, later.config, engine)
     registry.stop()
@@ -173,9 +200,54 @@ def test_a_gate_that_changed_its_mind_stops_the_push(
     tested: ToyRun, registry: RegistryProcess, engine: DockerClient
 ) -> None:
     """Judged anew under stricter limits, a model that was built before must not be shipped."""
-    policy = GatePolicy(min_accuracy=1, min_auc=1, min_sensitivity=1)
+    policy = GatePolicy(min_accuracy=1)
     stricter = tested.config.model_copy(update={"gate": policy})
     assert not gate(tested.run, stricter).passed
     with pytest.raises(GateRefused, match="nothing is pushed of a model that FAILED the gate"):
         push_model(tested.run, stricter, engine)
     assert tags(registry, tested) == {}
+
+
+def test_production_that_moved_since_the_gate_compared_stays_where_it_is(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient, tmp_path: Path
+) -> None:
+    """Two runs that both beat yesterday's model were never held against one another."""
+    rival = make_toy_run(
+        tmp_path / "rival", "rival", registry=registry.address, image=tested.config.release.image
+    )
+    build_image(rival.run, rival.config, engine)
+    smoke_test(rival.run, rival.config, engine)
+    first = push_model(tested.run, tested.config, engine)
+    with pytest.raises(ProductionMoved, match="the gate compared .* with nothing") as refusal:
+        push_model(rival.run, rival.config, engine)
+    assert first.digest in str(refusal.value)
+    assert tags(registry, rival)["production"] == first.digest
+    assert read_moves(rival.config.paths.releases) is None
+    assert push_model(tested.run, tested.config, engine).digest == first.digest
+
+
+def test_a_move_that_was_not_noted_is_noted_by_the_next_attempt(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    """A worker lost between the move and the ledger's line would else block every later run."""
+    first = push_model(tested.run, tested.config, engine)
+    ledger = tested.config.paths.releases / "ledger.jsonl"
+    ledger.unlink()
+    with pytest.raises(ChampionError, match="clear push_model of the run that is in production"):
+        find_champion(tested.config, ask_registry=True)
+    push_model(tested.run, tested.config, engine)
+    assert find_champion(tested.config, ask_registry=True).digest == first.digest
+
+
+def test_a_registry_that_lost_everything_gets_production_back(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient, tmp_path: Path
+) -> None:
+    first = push_model(tested.run, tested.config, engine)
+    elsewhere = tested.config.release.model_copy(
+        update={"image": f"{tested.config.release.image}x"}
+    )
+    emptied = tested.config.model_copy(update={"release": elsewhere})
+    with pytest.raises(ChampionError, match=r"holds no `production` at .* or put it back there"):
+        find_champion(emptied, ask_registry=True)
+    assert push_model(tested.run, emptied, engine).digest == first.digest
+    assert find_champion(emptied, ask_registry=True).digest == first.digest

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ml_tasks.config import EvaluationConfig
 from ml_tasks.errors import MetricError
-from ml_tasks.evaluation.metrics import Labels, Scores, split_metrics
+from ml_tasks.evaluation.metrics import Confusion, Labels, Scores
 from ml_tasks.evaluation.operating_point import operating_threshold, rule_in_words
-from ml_tasks.evaluation.plots import confusion_plot, roc_plot
+from ml_tasks.evaluation.weighted import figures
 from tests.counts import cases
 
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
@@ -23,6 +23,11 @@ SCORES = np.array([0.9, 0.8, 0.6, 0.2, 0.7, 0.4, 0.3, 0.2, 0.1, 0.0], np.float64
 
 def youden(labels: Labels, scores: Scores) -> float:
     return operating_threshold(labels, scores, EvaluationConfig())
+
+
+def plain(labels: Labels, scores: Scores, threshold: float) -> dict[str, float]:
+    found = figures(labels, scores, threshold, np.ones((1, len(labels))))
+    return {name: float(values[0]) for name, values in found.items()}
 
 
 def pairwise_auc(labels: Labels, scores: Scores) -> float:
@@ -43,18 +48,14 @@ def pairwise_auc(labels: Labels, scores: Scores) -> float:
 def test_the_confusion_matrix_is_that_counted_by_hand(
     threshold: float, counts: tuple[int, int, int, int]
 ) -> None:
-    found = split_metrics(LABELS, SCORES, threshold)
+    found = Confusion.of(LABELS, SCORES, threshold)
+    assert (found.found, found.false_alarms, found.left_alone, found.missed) == counts
     tp, _, tn, _ = counts
-    assert (
-        found.true_positives,
-        found.false_positives,
-        found.true_negatives,
-        found.false_negatives,
-    ) == counts
-    assert (found.images, found.positives) == (10, 4)
-    assert found.accuracy == pytest.approx((tp + tn) / 10)
-    assert found.sensitivity == pytest.approx(tp / 4)
-    assert found.specificity == pytest.approx(tn / 6)
+    said = plain(LABELS, SCORES, threshold)
+    assert said["accuracy"] == pytest.approx((tp + tn) / 10)
+    assert said["sensitivity"] == pytest.approx(tp / 4)
+    assert said["specificity"] == pytest.approx(tn / 6)
+    assert str(found).startswith(f"{tp} found, {4 - tp} missed, {tn} left alone")
 
 
 @settings(max_examples=cases(60, 2000), deadline=None)
@@ -62,7 +63,7 @@ def test_the_confusion_matrix_is_that_counted_by_hand(
 def test_the_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[bool, int]]) -> None:
     labels = np.array([True, False, *(label for label, _ in pairs)])
     scores = np.array([0.5, 0.5, *(score / 6 for _, score in pairs)])
-    assert split_metrics(labels, scores, 0.5).auc == pytest.approx(pairwise_auc(labels, scores))
+    assert plain(labels, scores, 0.5)["auc"] == pytest.approx(pairwise_auc(labels, scores))
 
 
 def test_the_threshold_lies_halfway_to_the_next_lower_score() -> None:
@@ -73,8 +74,8 @@ def test_the_threshold_lies_halfway_to_the_next_lower_score() -> None:
 
 def test_the_threshold_is_the_best_by_trying_all() -> None:
     def gain(threshold: float) -> float:
-        found = split_metrics(LABELS, SCORES, threshold)
-        return found.sensitivity + found.specificity - 1
+        found = plain(LABELS, SCORES, threshold)
+        return found["sensitivity"] + found["specificity"] - 1
 
     best = max(gain(float(score)) for score in SCORES)
     assert gain(youden(LABELS, SCORES)) == pytest.approx(best)
@@ -87,12 +88,10 @@ def test_a_fixed_rule_keeps_its_value_and_makes_the_most_of_the_other(
 ) -> None:
     config = EvaluationConfig(threshold_rule=rule, threshold_value=value)
     other = "specificity" if rule == "sensitivity" else "sensitivity"
-    found = split_metrics(LABELS, SCORES, operating_threshold(LABELS, SCORES, config))
-    assert getattr(found, rule) >= value
-    tried = [split_metrics(LABELS, SCORES, float(score)) for score in (*SCORES, 1.0)]
-    assert getattr(found, other) == max(
-        getattr(figures, other) for figures in tried if getattr(figures, rule) >= value
-    )
+    found = plain(LABELS, SCORES, operating_threshold(LABELS, SCORES, config))
+    assert found[rule] >= value
+    tried = [plain(LABELS, SCORES, float(score)) for score in (*SCORES, 1.0)]
+    assert found[other] == max(one[other] for one in tried if one[rule] >= value)
     assert f"a {rule} of at least {value:g}" in rule_in_words(config)
 
 
@@ -106,31 +105,19 @@ def test_a_model_that_is_always_wrong_calls_everything_negative() -> None:
     labels = np.array([1, 1, 0, 0], bool)
     scores = np.array([0.1, 0.2, 0.8, 0.9])
     threshold = youden(labels, scores)
-    assert split_metrics(labels, scores, threshold).true_negatives == 2
+    assert Confusion.of(labels, scores, threshold).left_alone == 2
 
 
 @pytest.mark.parametrize("labels", [np.ones(4, bool), np.zeros(4, bool)])
-def test_one_class_alone_gives_no_metric(labels: Labels) -> None:
-    scores = np.linspace(0, 1, 4)
-    with pytest.raises(MetricError, match="the 4 images are all of one class"):
-        split_metrics(labels, scores, 0.5)
-    with pytest.raises(MetricError, match="add patients of the other class"):
-        youden(labels, scores)
+def test_one_class_alone_gives_no_threshold(labels: Labels) -> None:
+    match = "the 4 images are all of one class.*add patients of the other class"
+    with pytest.raises(MetricError, match=match):
+        youden(labels, np.linspace(0, 1, 4))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_score_that_is_no_number_gives_no_metric(value: float) -> None:
+def test_a_score_that_is_no_number_gives_no_threshold(value: float) -> None:
     scores = SCORES.copy()
     scores[3] = value
     with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
-        split_metrics(LABELS, scores, 0.5)
-    with pytest.raises(MetricError, match="1 of 10 probabilities are no numbers"):
         youden(LABELS, scores)
-
-
-def test_the_plots_are_png_files_and_the_same_each_time() -> None:
-    figures = split_metrics(LABELS, SCORES, 0.5)
-    roc = roc_plot(LABELS, SCORES, figures)
-    confusion = confusion_plot(figures, "Negative", "Positive")
-    assert roc.startswith(b"\x89PNG") and confusion.startswith(b"\x89PNG")
-    assert roc == roc_plot(LABELS, SCORES, figures)

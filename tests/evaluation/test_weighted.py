@@ -63,6 +63,10 @@ def test_what_cannot_be_computed_is_no_number_and_not_zero() -> None:
     for name in ("auc", "specificity", "balanced_accuracy", "sensitivity_at_specificity_0.9"):
         assert np.isnan(found[name][0]), name
     assert found["sensitivity"][0] == pytest.approx(2 / 3)
+    assert np.isnan(found["average_precision"][0])  # it would be 1 for any scores
+    negatives = figures(~labels, scores, 0.5, np.ones((1, 3)))
+    for name in ("auc", "sensitivity", "average_precision", "f1", "balanced_accuracy"):
+        assert np.isnan(negatives[name][0]), name  # F1 would be 0 whatever the model says
 
 
 def test_the_calibration_error_is_the_gap_of_each_bin_by_its_size() -> None:

@@ -10,7 +10,7 @@ from ml_tasks.imaging.background import background
 from ml_tasks.imaging.breast import blank, breast_region, largest_body
 from ml_tasks.imaging.frame import black_border, without_frame
 from ml_tasks.imaging.pixels import convex, filled, within
-from ml_tasks.imaging.polarity import background_is_white, dark_background
+from ml_tasks.imaging.polarity import background_is_white
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import Pixels, breast_shape, film
 
@@ -28,12 +28,9 @@ def overlap(mask: Pixels, shape: np.ndarray) -> float:
     return float((inside & shape).sum() / (inside | shape).sum())
 
 
-def test_an_inverted_film_is_turned_back() -> None:
-    assert np.array_equal(dark_background(255 - film(1), SPEC), film(1))
-
-
-def test_a_film_on_dark_ground_stays_as_it_is() -> None:
-    assert np.array_equal(dark_background(film(1), SPEC), film(1))
+def test_an_inverted_film_is_told_from_one_on_dark_ground() -> None:
+    assert background_is_white(255 - film(1), SPEC)
+    assert not background_is_white(film(1), SPEC)
 
 
 @pytest.mark.parametrize("number", range(5))

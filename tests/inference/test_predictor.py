@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from ml_tasks.errors import ImageRejected, ReleaseError
 from ml_tasks.imaging.clean import preprocess
+from ml_tasks.inference.calibration import Calibration, logits
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.release.bundle import version_of
-from tests.toy_run import SPEC, make_bundle, phantom, write_onnx
+from tests.toy_run import METRICS, SPEC, make_bundle, phantom, write_onnx
 
 
 @pytest.fixture
@@ -91,9 +93,50 @@ def test_a_missing_and_an_unlisted_file_are_named(bundle: Path) -> None:
 
 
 def test_no_threshold_means_no_service_rather_than_a_guess(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path, metrics={"threshold": None})
+    bundle = make_bundle(tmp_path, metrics={**METRICS, "threshold": None})
     with pytest.raises(ReleaseError, match="threshold is None"):
         Predictor.load(bundle)
+
+
+@pytest.mark.parametrize(
+    "calibration", [None, {"temperature": 1}, {"temperature": 0, "prior_shift": 0}, 1.5]
+)
+def test_no_calibration_means_no_service(tmp_path: Path, calibration: object) -> None:
+    """The threshold was chosen on calibrated probabilities; on others it decides at random."""
+    bundle = make_bundle(tmp_path, metrics={**METRICS, "calibration": calibration})
+    with pytest.raises(ReleaseError, match="calibration is not what evaluate writes"):
+        Predictor.load(bundle)
+
+
+def test_what_is_told_is_calibrated(tmp_path: Path) -> None:
+    calibration = Calibration(temperature=3, prior_shift=-1)
+    bundle = make_bundle(tmp_path, metrics={**METRICS, "calibration": calibration.model_dump()})
+    predictor, data = Predictor.load(bundle), phantom(70)
+    raw = predictor.scorer.probability(data)
+    told = predictor.predict(data).probability
+    assert told == pytest.approx(float(calibration.apply(np.array([raw]))[0]), abs=1e-12)
+    assert abs(told - raw) > 0.05
+
+
+def test_the_activation_maps_mean_is_the_log_odds(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "model.onnx")
+    scorer = Scorer.load(tmp_path / "model.onnx", SPEC)
+    batch = np.stack([preprocess(phantom(60 + 2 * number), SPEC) for number in range(40)])
+    maps = scorer.activations(batch)
+    assert maps.shape == (40, 128, 128) and maps.dtype == np.float32
+    odds = logits(scorer.probabilities(batch))
+    assert maps.mean(axis=(1, 2)).tolist() == pytest.approx(odds.tolist(), abs=1e-3)
+    assert scorer.activations(batch[:0]).shape == (0, 128, 128)
+
+
+def test_a_model_without_an_activation_map_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    write_onnx(path)
+    model = onnx.load(str(path))
+    del model.graph.output[1]
+    onnx.save(model, str(path))
+    with pytest.raises(ReleaseError, match=r"two float outputs, the probability \(N,1\)"):
+        Scorer.load(path, SPEC)
 
 
 def test_the_positive_class_is_read_and_never_inferred(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 SCRIPT = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-from ml_tasks.model.backend import describe_device
+from ml_tasks.model.device import preflight, read_devices
 from ml_tasks.config import ModelConfig
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.network import build_network
 
-print(describe_device())
+print(preflight(read_devices()))
 try:
     build_network(ModelConfig(weights="imagenet"))
 except TrainingError as error:
@@ -38,7 +38,7 @@ def test_a_failed_download_names_the_remedies_and_nothing_makes_noise(tmp_path: 
     )
     assert done.stderr == ""
     device, loading, refused = done.stdout.splitlines()
-    assert device.startswith(("CPU (", "GPU ("))
+    assert device.startswith(("No GPU: ", "GPU"))
     assert loading == "loading the ImageNet weights (29 MB, downloaded once by Keras)"
     assert refused.startswith("refused: model.weights: the ImageNet weights could not be downlo")
     assert "path of a DenseNet-121 weights file without top" in refused

@@ -63,7 +63,8 @@ def test_measuring_again_forgets_the_first_measure() -> None:
 def test_without_it_validation_judges_another_network_than_was_trained() -> None:
     """After a few steps the moving averages are near their start: inference is garbage."""
     network, batches = network_and_batches(13)
-    network.compile(optimizer="sgd", loss="binary_crossentropy", jit_compile=False)
+    optimizer = keras.optimizers.SGD(0.3)
+    network.compile(optimizer=optimizer, loss="binary_crossentropy", jit_compile=False)
     images = shown_images()
     for _ in range(3):
         network.train_on_batch(images, np.zeros((13, 1), np.float32))

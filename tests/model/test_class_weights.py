@@ -8,13 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_tasks.config import (
-    AugmentationConfig,
-    Config,
-    ModelConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from ml_tasks.config import Config, ModelConfig, SplitConfig
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.model.backend import keras
 from ml_tasks.model.fit import Pictures, epoch_order, fit
 from ml_tasks.preprocessing import preprocess
@@ -22,6 +17,7 @@ from ml_tasks.records import Split
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.train import train
 from tests.builders import (
+    NO_AUGMENTATION,
     encoded,
     film,
     fit_places,
@@ -51,9 +47,7 @@ def test_the_loss_of_a_picture_is_scaled_by_its_class(tmp_path: Path) -> None:
                 "batch_size": 4,
                 "epochs": 1,
                 "unfreezing": [still],
-                "augmentation": AugmentationConfig(
-                    rotation_degrees=0, horizontal_flip=False, vertical_flip=False
-                ),
+                "augmentation": NO_AUGMENTATION,
             }
         ),
     )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ml_tasks.config import Config, ModelConfig, TrainingConfig, UnfreezingStep
+from ml_tasks.config import Config, ModelConfig
+from ml_tasks.config_training import TrainingConfig, UnfreezingStep
 from ml_tasks.errors import TrainingError
 from ml_tasks.model.backend import keras
 from ml_tasks.model.callbacks import EpochLine, FiniteLoss, KeepBest

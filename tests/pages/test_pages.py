@@ -11,9 +11,13 @@ from jinja2 import UndefinedError
 
 from ml_tasks.dataset.expectations import Expectation
 from ml_tasks.dataset.manifest import ManifestRow
-from ml_tasks.evaluation.metrics import SplitMetrics
-from ml_tasks.evaluation.performance import Answers, HeldOut, by_level, by_slice
-from ml_tasks.pages.evaluation_report import evaluation_report
+from ml_tasks.dataset.predictions import PredictionRow
+from ml_tasks.evaluation.metrics_file import Metrics
+from ml_tasks.evaluation.performance import Answers, by_level, by_slice
+from ml_tasks.evaluation.plots import Plot
+from ml_tasks.evaluation.worst_cases import Case
+from ml_tasks.inference.calibration import Calibration
+from ml_tasks.pages.evaluation_report import Evaluated, evaluation_report
 from ml_tasks.pages.layout import render
 from ml_tasks.pages.validation_report import validation_report
 from ml_tasks.records import (
@@ -25,18 +29,6 @@ from ml_tasks.records import (
 )
 
 EVIL = "<script>alert('x')</script>"
-FIGURES = SplitMetrics(
-    images=10,
-    positives=4,
-    accuracy=0.8,
-    auc=0.75,
-    sensitivity=0.75,
-    specificity=5 / 6,
-    true_positives=3,
-    false_positives=1,
-    true_negatives=5,
-    false_negatives=1,
-)
 
 
 class Page(HTMLParser):
@@ -88,13 +80,14 @@ def validation_page(passed: bool = False) -> str:
     return validation_report(record, results, [row], {EVIL: EVIL})
 
 
-def evaluation_page() -> str:
+def evaluation_page(mistakes: bool = True) -> str:
     cleaned = PreprocessRecord(
         run_id=EVIL,
         raw=f"/data/{EVIL}",
         started_at="2026-01-02T03:04:05+00:00",
         manifest_sha256="ab" * 32,
         index_sha256="cd",
+        arrays_sha256=dict.fromkeys(Split, "ef"),
         spec_sha256="ef",
         training_data_sha256="01",
         classes=("Negative", EVIL),
@@ -133,22 +126,46 @@ def evaluation_page() -> str:
         "val_auc": 0.7,
         "learning_rate": 0.001,
     }
-    splits = {"val": FIGURES, "test": FIGURES}
-    plots = {"ROC curve": b"\x89PNG one", "Confusion matrix": b"\x89PNG two"}
+    plots = [Plot(title, f"{title} in words", b"\x89PNG") for title in ("ROC curve", EVIL)]
     return evaluation_report(
-        record, splits, held_out(), cleaned, trained, [epoch], plots, {EVIL: EVIL}
+        Evaluated(
+            record=record,
+            metrics=held_out(),
+            plots=plots,
+            training=Plot("Training curves", "curves in words", b"\x89PNG"),
+            missed=[case("missed.png", 0.0123)] if mistakes else [],
+            alarms=[case(f"{EVIL}.png", 0.9876)] if mistakes else [],
+            cleaned=cleaned,
+            trained=trained,
+            history=[epoch],
+            meaning={EVIL: EVIL},
+            warnings=[f"careful with {EVIL}"],
+        )
     )
 
 
-def held_out() -> HeldOut:
+def case(name: str, probability: float) -> Case:
+    answer = PredictionRow(
+        raw=name, label="Negative", patient=EVIL, split=Split.TEST, probability=probability
+    )
+    activation = np.linspace(-1, 2, 16, dtype=np.float32).reshape(4, 4)
+    return Case(answer, np.full((128, 128), 90, np.uint8), activation)
+
+
+def held_out() -> Metrics:
     """Ten patients of two images; one of two sites has positives only."""
     labels = np.repeat(np.arange(10) % 2 == 1, 2)
     scores = np.linspace(0.1, 0.9, 20)
     patients = [f"P{number // 2}" for number in range(20)]
     answers = Answers(labels, scores, patients, ["L", "R"] * 10)
     sites = [EVIL if number // 2 in (1, 3) else "" for number in range(20)]
-    return HeldOut(
-        by_level(answers, 0.5, 1), by_slice(answers, {"site": sites}, 0.5, 1), "rule of the day"
+    return Metrics(
+        positive=EVIL,
+        threshold=0.4321,
+        rule="rule of the day",
+        calibration=Calibration(temperature=1.75, prior_shift=-0.405, note=f"note on {EVIL}"),
+        levels=dict.fromkeys((Split.VAL, Split.TEST), by_level(answers, 0.4321, 1)),
+        slices=tuple(by_slice(answers, {"site": sites}, 0.4321, 1)),
     )
 
 
@@ -185,12 +202,41 @@ def test_the_validation_page_names_the_failing_files() -> None:
     assert "Set aside (1)" in text
 
 
-def test_the_evaluation_page_shows_figures_plots_and_what_the_class_means() -> None:
+def test_the_evaluation_page_shows_plots_threshold_calibration_and_what_the_class_means() -> None:
     html = evaluation_page()
     text = re.sub(r"\s+", " ", Page(html).text)
-    assert html.count("data:image/png;base64,") == 2
-    for shown in ("0.833", "0.4321", "3 file(s) were set aside", "Research use; not a diagnosis"):
+    alternatives = [value for name, value in Page(html).attributes if name == "alt"]
+    assert len(alternatives) == html.count("data:image/png;base64,") == 3 + 2 * 2
+    assert all(alternatives)
+    for shown in (
+        "0.4321",
+        "shifted by -0.405",
+        "temperature 1.750",
+        f"Note: note on {EVIL}.",
+        "3 file(s) were set aside",
+        "Warning: careful with",
+        "Research use; not a diagnosis",
+    ):
         assert shown in text
+
+
+def test_the_evaluation_page_says_the_patients_figures_in_words_first() -> None:
+    text = re.sub(r"\s+", " ", Page(evaluation_page()).text)
+    start = text[: text.index("The test split in pictures")]
+    assert "tested on 10 patients that it had never met, 5 of them" in start
+    assert re.search(
+        r"it finds about \d+, in truth likely between \d+ and \d+ \(sensitivity\)", start
+    )
+    assert "too few to know sensitivity and specificity well" in start
+
+
+def test_the_worst_mistakes_are_shown_with_their_maps_or_said_to_be_none() -> None:
+    text = re.sub(r"\s+", " ", Page(evaluation_page()).text)
+    assert f"missed.pngpatient {EVIL}, probability 0.012" in text
+    assert "probability 0.988" in text
+    assert "4×4 cells" in text and "the fullest is 2 log odds" in text
+    none = re.sub(r"\s+", " ", Page(evaluation_page(mistakes=False)).text)
+    assert none.count("None.") == 2 and "cells" not in none
 
 
 def test_a_value_that_a_template_lacks_is_an_error_not_a_gap() -> None:

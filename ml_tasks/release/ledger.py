@@ -1,0 +1,146 @@
+"""The release ledger: every move of `production`, append-only, so that none can be denied.
+
+One JSON object a line. Every line ends with a checksum over itself and the line before, so that an
+edited, lost or moved line is noticed. A line is on the disk before the writer goes on; one that a
+crash tore off lacks its line feed, counts as never written, and is cut off by the next writer.
+(A ledger cut short at its end does not show it by itself: the registry then holds a digest that the
+ledger does not know, which is an error.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ml_tasks.errors import ChampionError
+from ml_tasks.records import Record
+from ml_tasks.storage import storage_errors
+
+log = logging.getLogger(__name__)
+
+NAME = "ledger.jsonl"  # below paths.releases
+WRITE_ANEW = (
+    "clear push_model of the run that is in production (./push_model.sh --run '<run>'), which "
+    "writes its line"
+)
+_RESTORE = f"restore it from a copy; without one, move it away and {WRITE_ANEW}"
+
+
+class Move(Record):
+    """`production` moved to a version: which, its digest and place, when, and what stood before."""
+
+    version: str
+    digest: str
+    reference: str
+    moved_at: str
+    digest_before: str | None
+
+
+def read_moves(releases: Path) -> list[Move] | None:
+    """Every move, the latest last; None where there is no ledger.
+
+    Raises:
+        ChampionError: the ledger is damaged or was edited.
+    """
+    path = releases / NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    whole, torn = _lines(data)
+    if torn:
+        log.warning("%s ends in a line that was never completed; it does not count", path)
+    if not whole:
+        raise ChampionError(f"{path} holds no complete line, so no release is known; {_RESTORE}")
+    return _moves(path, whole)
+
+
+def note_move(releases: Path, move: Move) -> None:
+    """Adds a move as the last line, for good; the same move again adds nothing.
+
+    Raises:
+        ChampionError: the ledger is damaged or was edited.
+        StorageError: no space left or not writable; no line was added.
+    """
+    path = releases / NAME
+    with storage_errors(path), _locked(path):
+        data = path.read_bytes() if path.exists() else b""
+        lines, torn = _lines(data)
+        moves = _moves(path, lines)
+        if moves and moves[-1].digest == move.digest and moves[-1].version == move.version:
+            return
+        line = f"{_sealed(move, lines[-1] if lines else '')}\n"
+        _append(path, len(data) - len(torn), line.encode("ascii"))
+
+
+def _append(path: Path, end: int, line: bytes) -> None:
+    """Writes `line` at byte `end`, whatever a crash left there; on the disk when it returns."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        os.ftruncate(handle, end)
+        os.lseek(handle, end, os.SEEK_SET)
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(handle, line[written:])
+        except OSError:
+            os.ftruncate(handle, end)
+            raise
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name of a new file, too
+    finally:
+        os.close(folder)
+
+
+def _sealed(move: Move, before: str) -> str:
+    """The move as one line of ASCII that ends with its checksum over the line `before`."""
+    content = move.model_dump(mode="json")
+    check = hashlib.sha256(f"{before}\n{json.dumps(content)}".encode("ascii")).hexdigest()
+    return json.dumps({**content, "check": check})
+
+
+def _lines(data: bytes) -> tuple[list[str], bytes]:
+    """The complete lines, and the bytes of one that is not."""
+    whole, _, torn = data.rpartition(b"\n")
+    text = whole.decode("ascii", errors="replace")
+    return (text.split("\n") if text else []), torn
+
+
+def _moves(path: Path, lines: list[str]) -> list[Move]:
+    moves, before = [], ""
+    for number, line in enumerate(lines, start=1):
+        try:
+            content = json.loads(line)
+            del content["check"]
+            move = Move.model_validate(content)
+        except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+            move = None
+        if move is None or _sealed(move, before) != line:
+            raise ChampionError(
+                f"{path} line {number} is damaged or was edited (its checksum does not fit), so "
+                f"what is in production cannot be told from it; {_RESTORE}"
+            )
+        moves.append(move)
+        before = line
+    return moves
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock beside the ledger; the system gives it back if this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

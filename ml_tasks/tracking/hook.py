@@ -1,0 +1,74 @@
+"""After a stage: MLflow hears of it where that is worth its time, and the stage never waits for it.
+
+Registering takes about 8 s, nearly all of it MLflow's own start. So a run is noted once its gate
+has judged it, with everything up to there, and once more when its release is pushed; else only when
+a stage from train on fails. While training runs, TensorBoard shows it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ml_tasks.config import Config
+from ml_tasks.errors import ConfigError, MammoError, StageOrderError, StageSkipped
+from ml_tasks.records import STAGES, Decision, ReleaseRecord, TrainRecord
+from ml_tasks.release.lineage import code_sha256
+from ml_tasks.run_paths import RunPaths
+from ml_tasks.tracking.backlog import settle
+from ml_tasks.tracking.notes import facts_of, keep_facts, keep_pending
+
+log = logging.getLogger(__name__)
+
+_STAGES = STAGES[STAGES.index(TrainRecord.stage) :]
+_TOLD_AFTER = (Decision.stage, ReleaseRecord.stage)
+_SECONDS = 120.0  # for a slow network; a server that is down ends it within 20
+
+
+@contextmanager
+def noted(stage: str, run: RunPaths, config: Config) -> Iterator[None]:
+    """Around a stage: what it ends with stands in the run's directory, and soon in MLflow.
+
+    Raises:
+        Exception: what the stage raises, and nothing else.
+    """
+    if stage not in _STAGES or not config.tracking.enabled:
+        yield
+        return
+    try:
+        yield
+    except (StageSkipped, StageOrderError, ConfigError):
+        raise  # nothing was tried that MLflow should know of
+    except Exception as error:
+        # The text may name a patient's file: it stays in the log.
+        _note(stage, run, config, f"{type(error).__name__}; the log of {stage} says why")
+        raise
+    _note(stage, run, config, "")
+
+
+def _note(stage: str, run: RunPaths, config: Config, failure: str) -> None:
+    try:
+        _keep(stage, run, failure)
+        if failure or stage in _TOLD_AFTER:
+            keep_pending(run, "not registered yet")
+            outcome = settle(config, [run.run_id], _SECONDS)
+            if run.run_id not in outcome.done:
+                log.warning("%s", outcome.advice(run.run_id))
+    except (MammoError, OSError, ValueError) as error:
+        log.warning("%s is not noted for MLflow: %s", stage, error)
+
+
+def _keep(stage: str, run: RunPaths, failure: str) -> None:
+    before = facts_of(run)
+    facts = before.model_copy(
+        update={
+            "code_sha256": before.code_sha256 | {stage: code_sha256()},
+            "dag_id": os.environ.get("AIRFLOW_CTX_DAG_ID", before.dag_id),
+            "airflow_run_id": os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", before.airflow_run_id),
+            "failed_stage": stage if failure else "",
+            "failure": failure,
+        }
+    )
+    keep_facts(run, facts)

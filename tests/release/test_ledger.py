@@ -1,0 +1,137 @@
+"""The release ledger: every edit is noticed, a torn line is not a move, a move is noted once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_tasks.errors import ChampionError, StorageError
+from ml_tasks.release.ledger import Move, note_move, read_moves
+from tests.builders import fill, small_disk
+from tests.counts import cases
+
+
+def move(number: int) -> Move:
+    return Move(
+        version=f"V{number}",
+        digest=f"sha256:{number}",
+        reference=f"localhost:5000/m:V{number}",
+        moved_at="2026-01-02T03:04:05+00:00",
+        digest_before=f"sha256:{number - 1}" if number else None,
+    )
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Path:
+    """A ledger of three moves."""
+    for number in range(3):
+        note_move(tmp_path, move(number))
+    return tmp_path
+
+
+def test_moves_come_back_in_their_order(releases: Path) -> None:
+    assert read_moves(releases) == [move(0), move(1), move(2)]
+    assert read_moves(releases / "elsewhere") is None
+
+
+def test_the_same_move_again_adds_nothing_but_going_back_does(releases: Path) -> None:
+    note_move(releases, move(2))
+    assert read_moves(releases) == [move(0), move(1), move(2)]
+    note_move(releases, move(0))
+    assert read_moves(releases) == [move(0), move(1), move(2), move(0)]
+
+
+@pytest.mark.parametrize("name", ["version", "digest", "reference", "moved_at", "digest_before"])
+@pytest.mark.parametrize("line", [0, 1, 2])
+def test_an_edited_line_is_named(releases: Path, name: str, line: int) -> None:
+    path = releases / "ledger.jsonl"
+    lines = path.read_text().splitlines()
+    lines[line] = json.dumps({**json.loads(lines[line]), name: "other"})
+    path.write_text("".join(f"{each}\n" for each in lines))
+    with pytest.raises(ChampionError, match=rf"jsonl line {line + 1} is damaged or was edited"):
+        read_moves(releases)
+    with pytest.raises(ChampionError, match="restore it from a copy; without one, move it away"):
+        note_move(releases, move(3))
+
+
+@pytest.mark.parametrize("order", [[1, 2], [0, 2], [1, 0, 2], [0, 1, 1, 2]])
+def test_a_lost_moved_or_doubled_line_is_noticed(releases: Path, order: list[int]) -> None:
+    path = releases / "ledger.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[place] for place in order))
+    with pytest.raises(ChampionError, match="its checksum does not fit"):
+        read_moves(releases)
+
+
+def test_a_line_torn_off_anywhere_is_no_move_and_is_mended_by_the_next(
+    releases: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = releases / "ledger.jsonl"
+    whole = path.read_bytes()
+    start = len(b"".join(whole.splitlines(keepends=True)[:2]))
+    for end in range(start + 1, len(whole)):
+        path.write_bytes(whole[:end])
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "ml_tasks"):
+            assert read_moves(releases) == [move(0), move(1)]
+        assert "ends in a line that was never completed" in caplog.text
+        note_move(releases, move(2))
+        assert path.read_bytes() == whole
+
+
+def test_a_ledger_without_a_whole_line_is_no_new_installation(tmp_path: Path) -> None:
+    note_move(tmp_path, move(0))
+    path = tmp_path / "ledger.jsonl"
+    for data in (b"", path.read_bytes()[:-1], b"\0" * 50):
+        path.write_bytes(data)
+        with pytest.raises(ChampionError, match="holds no complete line, so no release is known"):
+            read_moves(tmp_path)
+
+
+def test_no_space_left_adds_no_line(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        note_move(disk, move(0))
+        before = (disk / "ledger.jsonl").read_bytes()
+        fill(disk)
+        number = 1
+        with pytest.raises(StorageError, match="no space left while writing"):
+            while True:  # until the file's last block is full
+                note_move(disk, move(number))
+                number += 1
+        moves = read_moves(disk)
+        assert moves == [move(each) for each in range(number)]
+        assert (disk / "ledger.jsonl").read_bytes().startswith(before)
+
+
+def test_writers_killed_at_any_moment_leave_whole_moves(tmp_path: Path) -> None:
+    """SIGKILL leaves no time to tidy up."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from ml_tasks.release.ledger import Move, note_move\n"
+        "kept = dict(reference='r', moved_at='t', digest_before=None)\n"
+        "print('ready', flush=True)\n"
+        "for n in range(100000):\n"
+        "    note_move(Path(sys.argv[1]), Move(version=f'V{n % 7}', digest='d', **kept))"
+    )
+    for _ in range(cases(2, 20)):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
+        while not (tmp_path / "ledger.jsonl").exists():
+            pass
+        for writer in writers:
+            os.kill(writer.pid, signal.SIGKILL)
+            writer.wait()
+        note_move(tmp_path, move(8))
+        moves = read_moves(tmp_path)
+        assert moves is not None and moves[-1] == move(8)

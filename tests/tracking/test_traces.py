@@ -1,0 +1,69 @@
+"""What MLflow is told holds no patient and no folder of this machine, and nobody else is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from ml_tasks.config import load_config, save_config
+from ml_tasks.tracking.content import content_of
+from ml_tasks.tracking.process import register_apart
+from ml_tasks.tracking.registration import register
+from tests.tracking.runs import release, told_run
+
+
+def test_of_patients_and_folders_nothing_is_told_but_what_the_report_shows(
+    tmp_path: Path, database: Path
+) -> None:
+    toy = told_run(tmp_path)
+    release(toy)
+    weights = tmp_path / "hospital" / "start.weights.h5"
+    weights.parent.mkdir()
+    weights.write_bytes(b"")
+    changed = load_config(toy.run.config, {"model.weights": str(weights), "split.key": "k3y"})
+    save_config(changed, toy.run.config)
+    content = content_of(toy.run)
+    assert content.parameters["model.weights"] == "start.weights.h5"
+    told = repr((content.parameters, content.tags, [f.told for f in content.figures]))
+    for word in ("P0", "P1", "k3y", "hospital", str(tmp_path)):
+        assert word not in told
+    with_names = [name for name, path in content.files.items() if b"P03" in path.read_bytes()]
+    assert with_names == ["evaluation/report.html"]
+    assert register(toy.config, [toy.run.run_id]).complete
+    kept = [path for path in (tmp_path / "mlflow").rglob("*") if path.is_file()]
+    assert {path.name for path in kept if b"P03" in path.read_bytes()} == {"report.html"}
+    assert not {path.suffix for path in kept} & {".csv", ".npz", ".dcm"}
+
+
+def test_no_outside_address_is_called(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that writes down who calls: MLflow's own telemetry would go through it."""
+    calls: list[bytes] = []
+    toy = told_run(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        Thread(target=_listen, args=(proxy, calls), daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, address)
+        # MLflow is silent by itself where it takes itself to be tested.
+        for name in set(os.environ) & {"CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST"}:
+            monkeypatch.delenv(name)
+        for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+            monkeypatch.delenv(name, raising=False)
+        assert register_apart(toy.config, [toy.run.run_id], 120).complete
+    assert calls == []
+
+
+def _listen(proxy: socket.socket, calls: list[bytes]) -> None:
+    while True:
+        try:
+            connection, _ = proxy.accept()
+        except OSError:
+            return
+        with connection:
+            calls.append(connection.recv(1000))
