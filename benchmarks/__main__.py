@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import evaluating, many, reading
+from benchmarks import evaluating, many, reading, training
 from benchmarks.table import FULL, PAGE, QUICK, Effort, Row, page
 
 
@@ -33,6 +33,7 @@ def measured(effort: Effort) -> list[Row]:
             *reading.rows(Path(folder), effort),
             *many.rows(Path(folder), effort),
             *evaluating.rows(effort),
+            *training.rows(Path(folder), effort),
         ]
 
 

@@ -119,7 +119,7 @@ def _record(images: int) -> PreprocessRecord:
         started_at="",
         manifest_sha256="",
         index_sha256="",
-        arrays_sha256={},
+        arrays_sha256=dict.fromkeys(Split, ""),
         spec_sha256="",
         training_data_sha256="",
         classes=("Negative", "Positive"),

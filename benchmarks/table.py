@@ -22,6 +22,7 @@ _PACKAGES = (
     "pillow",
     "pyvips-binary",
     "pydicom",
+    "keras",
 )
 
 
@@ -60,6 +61,9 @@ decoded: NumPy told by hand where the pixels lie only shrinks them, and no clean
 time.
 
 Evaluation is measured on made-up answers of a model: what is timed is everything that follows them.
+
+Training runs the real network on made-up pictures: the stage's input, bytes mapped from the disk,
+against float32 arrays in memory. [training.md](training.md) says how to measure a GPU.
 """
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from ml_tasks.config_gate import GatePolicy as GatePolicy
 from ml_tasks.config_section import Section
 from ml_tasks.config_tracking import TrackingConfig, without_login
-from ml_tasks.config_training import TrainingConfig
+from ml_tasks.config_training import TrainingConfig as TrainingConfig
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config, load_config, save_config
-from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, RunBusy, StageSkipped
+from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped
 from ml_tasks.records import (
     STAGES,
     Decision,
@@ -22,8 +21,8 @@ from ml_tasks.records import (
     TrainRecord,
 )
 from ml_tasks.release.champion import find_champion, note_champion
+from ml_tasks.release.current_model import publish, published_run
 from ml_tasks.run_paths import RunPaths
-from ml_tasks.storage import replaced_directory, storage_errors, write_json
 from ml_tasks.tracking.backlog import judged_runs, settle
 from ml_tasks.tracking.hook import noted
 from ml_tasks.tracking.outcome import Outcome
@@ -31,8 +30,6 @@ from ml_tasks.tracking.outcome import Outcome
 log = logging.getLogger(__name__)
 
 IMAGE_STAGES = STAGES[-3:]  # those that need a Docker engine
-CURRENT = "run.json"  # beside model.h5: which run it came from
-UNFINISHED = "unfinished-train.json"  # in paths.runs: the run that `train_and_judge` is in
 
 
 def begin_run(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Config:
@@ -110,15 +107,17 @@ def train_and_judge(config: Config) -> Decision:
     """
     from ml_tasks.evaluate import evaluate
     from ml_tasks.gate import gate
+    from ml_tasks.model.unfinished import note_unfinished, unfinished_run
     from ml_tasks.train import train, training_key
 
-    run = _training_run(config, new_run_id("train"))
+    paths = config.paths
+    opened = partial(RunPaths, paths.runs, cleaned=paths.cleaned, log_root=paths.logs)
+    run = opened(new_run_id("train"))
     made_for = training_key(run.load(PreprocessRecord), config)
-    run = _unfinished(config, made_for) or run
+    run = unfinished_run(paths.runs, made_for, opened) or run
     _begin(run, config, ask_registry=False)  # push_model.sh compares with the registry later
     run.note_elsewhere()
-    pointer = config.paths.runs / UNFINISHED
-    write_json(pointer, {"run_id": run.run_id, "made_for": made_for})
+    note = note_unfinished(run, made_for)
     if not run.has(TrainRecord) or run.load(TrainRecord).inputs != run.mark(PreprocessRecord):
         with noted("train", run, config):
             train(run, config)
@@ -128,7 +127,7 @@ def train_and_judge(config: Config) -> Decision:
         decision = gate(run, config)
     if decision.passed:
         publish(run, config)
-    pointer.unlink()
+    note.unlink()
     if not decision.passed:
         raise GateRefused(
             f"{decision.summary()}. {config.paths.model} is unchanged; the report is "
@@ -138,49 +137,6 @@ def train_and_judge(config: Config) -> Decision:
     return decision
 
 
-def _training_run(config: Config, run_id: str) -> RunPaths:
-    paths = config.paths
-    return RunPaths(paths.runs, run_id, cleaned=paths.cleaned, log_root=paths.logs)
-
-
-def _unfinished(config: Config, made_for: Mapping[str, str]) -> RunPaths | None:
-    """The run that `train_and_judge` began last and did not finish, if it was made for the same."""
-    from ml_tasks.model.checkpoint import CheckpointStore, differences
-
-    pointer = config.paths.runs / UNFINISHED
-    if not pointer.exists():
-        return None
-    noted = json.loads(pointer.read_text())
-    run = _training_run(config, noted["run_id"])
-    changed = differences(made_for, noted["made_for"])
-    store = CheckpointStore(run.checkpoint, made_for)
-    try:
-        with store.owned():  # else it is not unfinished, but at work
-            if not changed:
-                log.info("going on with run %s, which was interrupted", run.run_id)
-                return run
-            store.remove()
-    except RunBusy:
-        return None
-    log.info(
-        "a new run begins: since the interrupted run %s there changed %s",
-        run.run_id,
-        ", ".join(changed),
-    )
-    return None
-
-
-def publish(run: RunPaths, config: Config) -> None:
-    """Puts model.h5 and classes.json into paths.model in one step, with the run they came from."""
-    target = config.paths.model
-    with replaced_directory(target, owned=lambda path: (path / CURRENT).exists()) as work:
-        with storage_errors(target):
-            for name in ("model.h5", "classes.json"):
-                shutil.copyfile(run.stage("train") / name, work / name)
-        write_json(work / CURRENT, {"run_id": run.run_id})
-    log.info("saved %s and classes.json", target / "model.h5")
-
-
 def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     """`./push_model.sh`: image, smoke test and push of `run_id`, else of the model in paths.model.
 
@@ -188,7 +144,7 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
         ReleaseError: nothing has passed the gate yet, or a stage would be left out: who pushes by
             hand must not take a skip for a release.
     """
-    run = RunPaths.reopen(config.paths.runs, run_id or _current(config))
+    run = RunPaths.reopen(config.paths.runs, run_id or published_run(config))
     # The run's own settings, but where to ship to is decided now.
     config = load_config(run.config).model_copy(update={"release": config.release})
     try:
@@ -215,16 +171,6 @@ def track(config: Config, run_id: str | None, everything: bool) -> Outcome:
 def new_run_id(kind: str) -> str:
     """A run id that sorts by time: kind and the UTC time to the microsecond."""
     return f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-
-
-def _current(config: Config) -> str:
-    pointer = config.paths.model / CURRENT
-    if not pointer.exists():
-        raise ReleaseError(
-            f"{config.paths.model} holds no model that passed the gate; run "
-            "`python -m ml_tasks.train --config config.yaml` first, or name a run with --run"
-        )
-    return str(json.loads(pointer.read_text())["run_id"])
 
 
 # Where a stage is found that is not named like its module.

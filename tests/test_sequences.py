@@ -18,8 +18,10 @@ from ml_tasks.config_gate import NonInferiority
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped, StorageError
 from ml_tasks.model.checkpoint import CheckpointStore
+from ml_tasks.model.unfinished import POINTER
 from ml_tasks.records import Decision, TrainRecord, ValidationRecord
 from ml_tasks.release.bundle import seal
+from ml_tasks.release.current_model import publish
 from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.release.production import keep_training_data
 from ml_tasks.run_paths import RunPaths
@@ -223,7 +225,7 @@ def test_the_guides_command_goes_on_with_the_run_that_was_interrupted(
     assert f"going on with run {ids(config)[0]}, which was interrupted" in caplog.text
     assert caplog.text.count("resumed from epoch 3") == 1
     assert sum(line.startswith("epoch ") for line in caplog.messages) == 3
-    pointer = config.paths.runs / sequences.UNFINISHED
+    pointer = config.paths.runs / POINTER
     assert not pointer.exists(), "a run that came to its verdict must not be gone on with"
 
 
@@ -258,7 +260,7 @@ def test_a_model_folder_of_the_users_own_is_not_replaced(tmp_path: Path) -> None
     config.paths.model.mkdir()
     (config.paths.model / "model.h5").write_bytes(b"mine")
     with pytest.raises(StorageError, match="model holds files that were not written by this stage"):
-        sequences.publish(RunPaths(config.paths.runs, "r"), config)
+        publish(RunPaths(config.paths.runs, "r"), config)
     assert published(config) == {"model.h5": b"mine"}
 
 

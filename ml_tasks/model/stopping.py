@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ml_tasks.errors import TrainingStopped
+
+log = logging.getLogger(__name__)
+
+# Seconds that a batch may still take before the process ends in the middle of it; then SIGKILL is
+# a second away.
+PATIENCE = 4.0
 
 
 class _Asked(BaseException):
@@ -52,8 +60,9 @@ class StopRequest:
 def stopping_at_sigterm(kept: Callable[[], str]) -> Iterator[StopRequest]:
     """Within the block SIGTERM ends training between two batches, or where no batch runs, at once.
 
-    `kept` says what of the training is kept. Outside of the main thread, where Python
-    allows no handlers, SIGTERM does what it did before.
+    A batch that takes longer than Airflow waits ends with its process. `kept` says what of the
+    training is kept. Outside of the main thread, where Python allows no handlers, SIGTERM does what
+    it did before.
 
     Raises:
         TrainingStopped: SIGTERM came.
@@ -64,15 +73,62 @@ def stopping_at_sigterm(kept: Callable[[], str]) -> Iterator[StopRequest]:
         if os.getpid() == process:  # not in a forked child
             request.ask()
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, handler) if in_main_thread else None
-    try:
+    if threading.current_thread() is not threading.main_thread():
         yield request
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with _ended_when_patience_ends(kept):
+            yield request
     except _Asked:
-        raise TrainingStopped(
-            f"SIGTERM asked this process to end; {kept()}. "
-            "Run train again: it goes on after its last complete epoch"
-        ) from None
+        raise TrainingStopped(_said(kept)) from None
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before)
+
+
+# The descriptors at which watchers are told of signals; a forked child must not write there.
+_told: set[int] = set()
+
+
+def _leave_to_parent() -> None:
+    if _told:
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+@contextmanager
+def _ended_when_patience_ends(kept: Callable[[], str]) -> Iterator[None]:
+    """Ends the process if SIGTERM came and the block goes on: no handler runs within a batch."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    over = threading.Event()
+
+    def watch() -> None:
+        while number := reading.recv(1):  # a signal's, as soon as it comes
+            if number[0] == signal.SIGTERM and not over.wait(PATIENCE):
+                log.error("%s (in the middle of a batch, which takes long)", _said(kept))
+                logging.shutdown()
+                os._exit(TrainingStopped.exit_status)
+
+    watcher = threading.Thread(target=watch, daemon=True, name="sigterm")
+    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    _told.add(writing.fileno())
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        _told.discard(writing.fileno())
+        over.set()
+        writing.close()  # ends the watcher
+        watcher.join()
+        reading.close()
+
+
+def _said(kept: Callable[[], str]) -> str:
+    return (
+        f"SIGTERM asked this process to end; {kept()}. "
+        "Run train again: it goes on after its last complete epoch"
+    )

@@ -81,7 +81,7 @@ def cleaned(
         started_at="2026-01-02T03:04:05+00:00",
         manifest_sha256="ab",
         index_sha256="cd",
-        arrays_sha256={},
+        arrays_sha256=dict.fromkeys(Split, "ab"),
         spec_sha256="ef",
         training_data_sha256="01",
         classes=("Negative", "Positive"),

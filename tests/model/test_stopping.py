@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -81,6 +85,30 @@ def test_measuring_batch_norms_ends_between_batches() -> None:
     assert network.get_layer("conv5_bn").momentum == 0.99
 
 
+LONG = """
+import hashlib, logging, sys
+from ml_tasks.model import stopping
+logging.basicConfig()
+stopping.PATIENCE = 0.5
+with stopping.stopping_at_sigterm(lambda: "the checkpoint of epoch 3 is kept"):
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # like a batch: one call, not in Python
+"""
+
+
+def test_a_batch_that_takes_too_long_ends_with_its_process_and_it_says_so() -> None:
+    """No handler runs before the call returns, in minutes; SIGKILL would leave no word."""
+    words = [sys.executable, "-c", LONG]
+    with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        time.sleep(1)  # until the call has begun; before it the handler would run
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == 143
+    assert "the checkpoint of epoch 3 is kept. Run train again" in said
+    assert "in the middle of a batch" in said
+
+
 def test_outside_of_the_main_thread_no_handler_is_asked_for() -> None:
     """Python would raise ValueError."""
     ended = []
@@ -95,11 +123,15 @@ def test_outside_of_the_main_thread_no_handler_is_asked_for() -> None:
     assert ended == ["well"]
 
 
-def test_a_forked_child_does_not_take_the_signal_for_its_parent() -> None:
+def test_a_forked_child_does_not_take_the_signal_for_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its handler is inherited, and the parent's training is none of its business."""
+    monkeypatch.setattr("ml_tasks.model.stopping.PATIENCE", 0.0)  # the watcher would end this test
     with stopping_at_sigterm(kept):
         child = os.fork()
         if not child:
             os.kill(os.getpid(), signal.SIGTERM)
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        time.sleep(0.2)
