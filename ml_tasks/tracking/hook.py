@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ml_tasks.config import Config
-from ml_tasks.errors import ConfigError, MammoError, StageOrderError, StageSkipped
+from ml_tasks.errors import (
+    ConfigError,
+    MammoError,
+    RunBusy,
+    StageOrderError,
+    StageSkipped,
+    TrainingStopped,
+)
 from ml_tasks.records import STAGES, Decision, ReleaseRecord, TrainRecord
 from ml_tasks.release.lineage import code_sha256
 from ml_tasks.run_paths import RunPaths
@@ -24,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _STAGES = STAGES[STAGES.index(TrainRecord.stage) :]
 _TOLD_AFTER = (Decision.stage, ReleaseRecord.stage)
+# Nothing was tried that MLflow should know of; and who is told to stop has 5 s to do so.
+_NO_FAILURE = (StageSkipped, StageOrderError, ConfigError, RunBusy, TrainingStopped)
 _SECONDS = 120.0  # for a slow network; a server that is down ends it within 20
 
 
@@ -39,8 +48,8 @@ def noted(stage: str, run: RunPaths, config: Config) -> Iterator[None]:
         return
     try:
         yield
-    except (StageSkipped, StageOrderError, ConfigError):
-        raise  # nothing was tried that MLflow should know of
+    except _NO_FAILURE:
+        raise
     except Exception as error:
         # The text may name a patient's file: it stays in the log.
         _note(stage, run, config, f"{type(error).__name__}; the log of {stage} says why")

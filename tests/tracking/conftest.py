@@ -18,6 +18,7 @@ from ml_tasks.local_stack.mlflow_server import PROCESS, ensure_mlflow
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.tracking.place import QUIET, URI, environment_for_mlflow
 from ml_tasks.tracking.process import register_apart
+from tests.tracking.proxy import Proxy, proxy
 
 
 @pytest.fixture(autouse=True)
@@ -49,22 +50,24 @@ def database(blank_database: Path, tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and the folder of its database."""
+    """A running server, the folder of its database, and the proxy that it would call through."""
 
     address: str
     folder: Path
+    outside: Proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server as `make demo` starts it, with a database of its own."""
     state = tmp_path_factory.mktemp("mlflow")
     config = Config(paths=PathsConfig(tracking=state / "store"))
-    address = ensure_mlflow(state, config, free_ports(1)[0], environment={}, say=lambda _: None)
-    assert address is not None
-    _wait(state, address)
-    yield Server(address, state / "store")
-    processes.stop(state, PROCESS)
+    with proxy() as outside:
+        address = ensure_mlflow(state, config, free_ports(1)[0], outside.environment)
+        assert address is not None
+        _wait(state, address)
+        yield Server(address, state / "store", outside)
+        processes.stop(state, PROCESS)
 
 
 def _wait(state: Path, address: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ml_tasks.cli import main
 from ml_tasks.config_tracking import TrackingConfig
-from ml_tasks.errors import MetricError, StageSkipped, TrainingError
+from ml_tasks.errors import MetricError, StageSkipped, TrainingError, TrainingStopped
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.records import Decision
 from ml_tasks.sequences import run_stage
@@ -101,11 +101,13 @@ def test_a_failed_training_is_noted_with_its_stage_and_raises_what_it_raised(
     assert run.data.tags["failure"] == "TrainingError; the log of train says why"
 
 
-def test_mlflow_hears_nothing_of_stages_that_were_skipped_or_come_before_training(
+def test_mlflow_hears_nothing_of_stages_that_were_skipped_or_stopped_or_come_before_training(
     toy: ToyRun,
 ) -> None:
-    with pytest.raises(StageSkipped), noted("push_model", toy.run, toy.config):
-        raise StageSkipped("no push is wanted")
+    """A training that was told to stop has 5 s left, and its next attempt goes on from there."""
+    for stage, ending in (("push_model", StageSkipped), ("train", TrainingStopped)):
+        with pytest.raises(ending), noted(stage, toy.run, toy.config):
+            raise ending("not wanted")
     with pytest.raises(ValueError, match="bad"), noted("preprocess", toy.run, toy.config):
         raise ValueError("bad")
     with noted("train", toy.run, toy.config):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
-from threading import Thread
 
+import httpx
 import pytest
 
 from ml_tasks.config import load_config, save_config
 from ml_tasks.tracking.content import content_of
 from ml_tasks.tracking.process import register_apart
 from ml_tasks.tracking.registration import register
+from tests.tracking.conftest import Server
+from tests.tracking.proxy import proxy
 from tests.tracking.runs import release, told_run
 
 
@@ -43,12 +44,9 @@ def test_no_outside_address_is_called(
     tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy that writes down who calls: MLflow's own telemetry would go through it."""
-    calls: list[bytes] = []
     toy = told_run(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        Thread(target=_listen, args=(proxy, calls), daemon=True).start()
-        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+    with proxy() as outside:
+        for name, address in outside.environment.items():
             monkeypatch.setenv(name, address)
         # MLflow is silent by itself where it takes itself to be tested.
         for name in set(os.environ) & {"CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST"}:
@@ -56,14 +54,10 @@ def test_no_outside_address_is_called(
         for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
             monkeypatch.delenv(name, raising=False)
         assert register_apart(toy.config, [toy.run.run_id], 120).complete
-    assert calls == []
+    assert outside.calls == []
 
 
-def _listen(proxy: socket.socket, calls: list[bytes]) -> None:
-    while True:
-        try:
-            connection, _ = proxy.accept()
-        except OSError:
-            return
-        with connection:
-            calls.append(connection.recv(1000))
+def test_the_server_and_its_page_call_nobody_either(server: Server) -> None:
+    for path in ("/", "/ajax-api/3.0/mlflow/ui-telemetry"):
+        httpx.get(f"{server.address}{path}", trust_env=False).raise_for_status()
+    assert server.outside.calls == []
