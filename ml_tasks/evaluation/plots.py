@@ -134,18 +134,14 @@ def confusion_plot(counts: Confusion, negative: str, positive: str) -> Plot:
 def scores_plot(scored: Scored, threshold: float, negative: str, positive: str) -> Plot:
     """How the probabilities of both classes lie, and where the threshold is."""
     figure, axes = _frame("Scores of patients", "probability that is told", "patients")
-    edges = [step / 20 for step in range(21)]
+    edges = np.linspace(0, 1, 21)
     of_each = [scored.scores[~scored.labels], scored.scores[scored.labels]]
     looks = ((_BLUE, "", negative), (_ORANGE, "///", positive))
-    for values, (colour, hatch, name) in zip(of_each, looks, strict=True):
-        axes.hist(
-            values,
-            edges,
-            color=colour,
-            alpha=0.55,
-            hatch=hatch,
-            edgecolor="white",
-            label=_plain(name),
+    for place, (values, (colour, hatch, name)) in enumerate(zip(of_each, looks, strict=True)):
+        counts, _ = np.histogram(values, edges)
+        at = edges[:-1] + 0.0125 + 0.025 * place  # side by side in each of the bins
+        axes.bar(
+            at, counts, 0.025, color=colour, hatch=hatch, edgecolor="white", label=_plain(name)
         )
     axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     axes.legend(fontsize=8)
@@ -172,7 +168,8 @@ def training_plot(history: Sequence[Mapping[str, float]], best_epoch: int) -> Pl
         axes.plot(epochs, held_out, f"{mark}-", color=_BLUE, label="validation")
         axes.axvline(best_epoch, color=_GREEN, linestyle=":", label=f"kept: epoch {best_epoch}")
         axes.set(xlabel="epoch", title=f"Training: {name}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, max(epochs) + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(fontsize=8)
     last = history[-1]
     alt = (

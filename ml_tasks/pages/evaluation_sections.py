@@ -130,7 +130,7 @@ src="data:image/png;base64,{{ plot.png }}"></figure>
 {% endmacro %}
 {% macro slope(found) %}{% if found.calibration_slope is none %}not computable{% else %}
 {{ '%.2f'|format(found.calibration_slope) }}{% endif %}{% endmacro %}
-<style>.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); }
+<style>.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); }
 .plots img { width: 100%; } .cases figure { width: 400px; }
 .cases figcaption { overflow-wrap: anywhere; font-size: .85rem; }
 img.film { image-rendering: pixelated; } b.for { color: #d55e00; }
