@@ -20,7 +20,7 @@ from ml_tasks.records import PreprocessRecord, Split
 from ml_tasks.release.champion import Champion, note_champion
 from ml_tasks.release.production import training_data_of
 from ml_tasks.storage import sha256_file
-from tests.toy_run import CLASSES, ToyRun, make_bundle, make_toy_run
+from tests.toy_run import CLASSES, METRICS, ToyRun, make_bundle, make_toy_run
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_without_a_champion_there_is_nothing_to_compare_with(toy: ToyRun) -> Non
 
 
 def test_the_champion_answers_by_its_own_release_on_the_raw_files(toy: ToyRun) -> None:
-    bundle = crown(toy, metrics={"threshold": 0.9})
+    bundle = crown(toy, metrics={**METRICS, "threshold": 0.9})
     found = compared(toy)
     assert found is not None and not found.refused
     assert (found.version, found.digest) == (bundle.parent.name, "d")
