@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ml_tasks.config import Config
-from ml_tasks.evaluation.judged_run import judge
+from ml_tasks.evaluation.evaluated_run import decision_on
 from ml_tasks.records import Decision, EvaluationRecord, PreprocessRecord, TrainRecord, Verdict
 from ml_tasks.release.champion import champion_of
 from ml_tasks.run_paths import RunPaths
@@ -27,7 +27,7 @@ def gate(run: RunPaths, config: Config) -> Decision:
     evaluation = run.load(EvaluationRecord)
     run.check_built_on(evaluation, TrainRecord)
     run.check_built_on(evaluation, PreprocessRecord)
-    judged = judge(run, config.gate)
+    judged = decision_on(run, config.gate)
     decision = Decision(
         run_id=run.run_id,
         inputs=run.mark(EvaluationRecord),

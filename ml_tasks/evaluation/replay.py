@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_tasks.config_gate import GatePolicy
 from ml_tasks.errors import MammoError
-from ml_tasks.evaluation.judged_run import judge
+from ml_tasks.evaluation.evaluated_run import decision_on
 from ml_tasks.records import Decision, EvaluationRecord, GateDecision
 from ml_tasks.run_paths import RECORD, RunPaths
 
@@ -57,7 +57,7 @@ def _replayed(runs: Path, path: Path, policy: GatePolicy) -> Replayed:
     try:
         run = RunPaths.reopen(runs, record.run_id)
         before = run.load(Decision) if run.has(Decision) else None
-        after = judge(run, policy)
+        after = decision_on(run, policy)
     except MammoError as error:
         return Replayed(record.run_id, evaluated, "?", "cannot be judged", (str(error),))
     then = "not judged" if before is None else before.verdict.value

@@ -16,7 +16,7 @@ from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
 
 
-def judge(run: RunPaths, policy: GatePolicy) -> GateDecision:
+def decision_on(run: RunPaths, policy: GatePolicy) -> GateDecision:
     """What the rules say of an evaluated run under a policy; nothing is written.
 
     Raises:
