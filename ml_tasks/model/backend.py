@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -36,7 +37,7 @@ with quiet_native_stderr():  # the level above does not reach what is logged whi
 
 keras.config.disable_interactive_logging()  # no progress bars: they fill task logs
 
-__all__ = ["keras", "quiet_native_stderr", "usable_gpus"]
+__all__ = ["forget_networks", "keras", "quiet_native_stderr", "usable_gpus"]
 
 
 def usable_gpus() -> int:
@@ -50,3 +51,10 @@ def usable_gpus() -> int:
             return len(keras.distribution.list_devices("gpu"))
         except RuntimeError:  # how JAX says that there is none
             return 0
+
+
+def forget_networks() -> None:
+    """Gives back the memory of networks that nobody holds any more."""
+    gc.collect()
+    keras.utils.clear_session()
+    keras.config.disable_interactive_logging()  # which it forgets as well

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from ml_tasks.errors import TrainingError
-from ml_tasks.model.backend import keras
+from ml_tasks.model.backend import forget_networks
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +47,7 @@ def within_memory(attempt: Callable[[int], T], batch_size: int, holders: Callabl
                 raise
             reason = _in_short(error)
         # Only here, outside of the except block, nothing holds the failed attempt any more.
-        gc.collect()
-        keras.utils.clear_session()
+        forget_networks()
         log.warning("out of memory with batches of %d (%s)", size, reason)
         if parts == 1:
             log.warning(

@@ -89,6 +89,15 @@ def test_a_lack_of_memory_halves_the_batch_and_says_so(
     )
 
 
+def test_the_second_attempt_makes_no_noise_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keras forgets with its networks that progress bars were switched off."""
+    attempts(tmp_path, most=4)
+    toy_network(ModelConfig(weights="none")).predict(np.zeros((1, 128, 128, 3), np.float32))
+    assert capsys.readouterr().out == ""
+
+
 def test_a_second_lack_of_memory_ends_with_advice(tmp_path: Path) -> None:
     says = (
         r"out of memory again, with batches of 4 \(.*\); set training\.batch_size \(now 8\) to 2 "
