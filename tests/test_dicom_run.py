@@ -101,7 +101,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedRun]:
         patch.setenv(KEY_VARIABLE, KEY)
         use_toy_network(patch)
         for stage in (validate_data, preprocess, train, evaluate, gate):
-            print(repr(stage(made.run, config)))  # noqa: T201 - a scheduler keeps what is returned
+            # XCom, where Airflow keeps what a task returns, gets what its stage returns, no more.
+            print(stage(made.run, config).model_dump_json())  # noqa: T201
     yield made
 
 

@@ -106,30 +106,69 @@ def _put_frame(dataset: Dataset, stream: bytes) -> None:
     dataset["PixelData"].is_undefined_length = True
 
 
-_TEXT = ("LO", "SH", "PN", "ST", "LT", "UT", "AE", "CS", "UC")
-_NEEDED = ("PhotometricInterpretation",)
+_TEXT = ("LO", "SH", "PN", "ST", "LT", "UT", "AE", "CS", "UC", "UR")
+_BYTES = ("OB", "OW", "UN")
 _DAY = "18710203"  # so long ago that no clock writes it
-_DATED = {"DA": _DAY, "DT": f"{_DAY}040506", "UI": f"1.9.{_DAY}.4"}
+_LARGE, _HUGE, _SHARE = 1871020389, 1871020389793238, "0.18710203898"
+_AGE, _TIME = "987Y", "030405.926535"
+# What cannot hold a string of its own: one value for all of a kind. Numbers of 16 bits (US, SS, and
+# AT, a tag) are left out: nobody could tell theirs from other small numbers.
+_ONE_FOR_ALL: dict[str, Any] = {
+    "DA": _DAY,
+    "DT": f"{_DAY}040506",
+    "UI": f"1.9.{_DAY}.4",
+    "TM": _TIME,
+    "AS": _AGE,
+    "IS": str(_LARGE),
+    "DS": _SHARE,
+    "UL": _LARGE,
+    "SL": _LARGE,
+    "UV": _HUGE,
+    "SV": _HUGE,
+    "FL": float(_SHARE),
+    "FD": float(_SHARE),
+    "OF": np.full(2, float(_SHARE), np.float32).tobytes(),
+    "OD": np.full(2, float(_SHARE)).tobytes(),
+}
+# An age is so short that packed bytes may hold it by chance; written as a value it stands so.
+_AGES = [f"{before}{_AGE}" for before in ("'", '"', ",", ">", " ", "=", ":", "\n")]
+_SHORTENED = repr(float(np.float32(_SHARE)))[2:12]  # what 32 bits keep of it
+_FOUND_BY = [_DAY, _TIME, str(_LARGE), str(_HUGE), _SHARE[2:], _SHORTENED, *_AGES]
+# What describes the pixels, without which there is no picture.
+_NEEDED = (
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "WindowCenter",
+    "WindowWidth",
+    "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+)
 
 
 def planted_dicom(values: NDArray[Any], patient: str = "") -> tuple[bytes, list[str]]:
-    """A file with a string of its own in every text element there is, and those strings.
+    """A file with a value to be known again in every element that can hold one, and those values.
 
-    Dates and unique identifiers, which cannot hold such strings, all hold one day.
+    Texts hold a string of their own each; dates, times, ages, unique identifiers and numbers share
+    one value a kind.
     """
     dataset = described(values)
     planted: list[str] = []
     for keyword in sorted(keyword_dict):
         kind = dictionary_VR(keyword)
-        if keyword in _NEEDED or keyword_dict[keyword] >> 16 <= 2:
+        if keyword in _NEEDED or keyword in dataset or keyword_dict[keyword] >> 16 <= 2:
             continue
-        if kind in _DATED:
-            setattr(dataset, keyword, _DATED[kind])
-        if kind not in _TEXT:
-            continue
+        if kind in _ONE_FOR_ALL:
+            setattr(dataset, keyword, _ONE_FOR_ALL[kind])
         text = f"PLANT{len(planted):05}"
-        setattr(dataset, keyword, text)
-        planted.append(text)
+        if kind in _TEXT:
+            setattr(dataset, keyword, text)
+            planted.append(text)
+        elif kind in _BYTES:
+            setattr(dataset, keyword, text.encode())
+            planted.append(text)
     if patient:
         dataset.PatientID = patient
         planted.append(patient)
@@ -140,5 +179,5 @@ def planted_dicom(values: NDArray[Any], patient: str = "") -> tuple[bytes, list[
     block.add_new(0x01, "LO", "PLANTINPRIVATE")
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.SourceApplicationEntityTitle = "PLANTMETA"
-    extra = ["PLANTINSEQ1", "PLANTINSEQ2", "PLANTPRIVATE", "PLANTINPRIVATE", "PLANTMETA", _DAY]
-    return saved(dataset, values, EXPLICIT), planted + extra
+    extra = ["PLANTINSEQ1", "PLANTINSEQ2", "PLANTPRIVATE", "PLANTINPRIVATE", "PLANTMETA"]
+    return saved(dataset, values, EXPLICIT), [*planted, *extra, *_FOUND_BY]
