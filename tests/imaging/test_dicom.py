@@ -208,7 +208,7 @@ def test_lossy_syntaxes_give_nearly_the_values(
 ) -> None:
     values = deep()
     bits = 8 if syntax == JPEG else 16
-    file = read_dicom(encapsulated(bytes(encode(values)), syntax, *values.shape, bits))
+    file = read_dicom(encapsulated(bytes(encode(values)), syntax, 200, 160, bits))
     found = stored_values(file).astype(int) << (4 if bits == 8 else 0)
     assert found.shape == values.shape
     assert 0 < np.abs(found - values).mean() < most
