@@ -24,6 +24,7 @@ class SeenFiles:
         self._place = cache / f"seen-{name}.json"
         self._known: dict[str, list[object]] = {}
         self._fresh: dict[str, list[object]] = {}
+        self._asked: set[str] = set()
         try:
             self._known = json.loads(self._place.read_bytes())
         except (OSError, ValueError):
@@ -31,6 +32,7 @@ class SeenFiles:
 
     def content(self, path: str, stamp: Stamp) -> str | None:
         """The hash that a file has if nothing about it has changed, else None."""
+        self._asked.add(path)
         entry = self._known.get(path)
         if entry is None or entry[:4] != list(stamp):
             return None
@@ -43,9 +45,15 @@ class SeenFiles:
             self._fresh[path] = [*stamp, sha256]
 
     def save(self) -> None:
-        """Keeps what was seen in this scan; files that are gone are forgotten."""
-        if self._fresh != self._known:
-            write_bytes(self._place, json.dumps(self._fresh).encode())
+        """Keeps what was seen, and the notes on files that were not asked for and still exist.
+
+        A shard asks for its own files alone; it may not forget those of the others.
+        """
+        others = {path: entry for path, entry in self._known.items() if path not in self._asked}
+        notes = {path: entry for path, entry in others.items() if Path(path).exists()}
+        notes |= self._fresh
+        if notes != self._known:
+            write_bytes(self._place, json.dumps(notes).encode())
 
 
 def stamp_of(path: Path) -> Stamp:

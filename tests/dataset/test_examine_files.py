@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -262,3 +263,17 @@ def test_a_file_of_gigabytes_is_refused_unread(raw: Path, examiner: Examiner) ->
     assert found.facts.rejection.startswith("the file has 2,147,483,648 bytes; at most 134,217,728")
     assert (found.bytes, found.sha256) == (2 << 30, "")
     assert not other.facts.rejection
+
+
+def test_looking_at_some_files_does_not_forget_the_others(raw: Path, examiner: Examiner) -> None:
+    """Shards ask for their own files alone; each would have made the others read all again."""
+    files = files_of(raw)
+    time.sleep(2.1)  # files that were written just now are not trusted
+    examine_files(raw, files, examiner)
+    (note,) = examiner.cache.glob("seen-*.json")
+    assert len(json.loads(note.read_bytes())) == len(files)
+    examine_files(raw, files[:3], examiner)
+    assert len(json.loads(note.read_bytes())) == len(files)
+    files[0].unlink()
+    examine_files(raw, files[1:], examiner)
+    assert len(json.loads(note.read_bytes())) == len(files) - 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tests.builders import film
-from tests.imaging.dicom_files import JPEG, LOSSLESS, dicom_bytes
+from tests.imaging.dicom_files import JPEG, LOSSLESS, RLE, dicom_bytes
 
 
 def corpus() -> list[tuple[str, bytes]]:
@@ -24,6 +25,22 @@ def corpus() -> list[tuple[str, bytes]]:
         *(("TIFF", data) for data in _tiff(pixels, deep)),
         *(("PGM", data) for data in _pgm(pixels, deep)),
         *(("DICOM", data) for data in _dicom(pixels, deep)),
+        *_large(),
+    ]
+
+
+def _large() -> list[tuple[str, bytes]]:
+    """Films of two megapixels: reduced while they are read, up to 4 MB of file."""
+    pixels = cv2.resize(film(2, lesion=True), (1280, 1600), interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(2).integers(0, 16, pixels.shape, np.uint16)
+    deep = pixels.astype(np.uint16) * 16 + grain
+    return [
+        ("PNG", bytes(imagecodecs.png_encode(deep, level=1))),
+        ("JPEG", _saved(Image.fromarray(pixels), "JPEG", progressive=True)),
+        ("TIFF", _saved(Image.fromarray(deep), "TIFF", compression="tiff_lzw")),
+        ("PGM", b"P5 1280 1600 4095\n" + deep.astype(">u2").tobytes()),
+        *(("DICOM", dicom_bytes(deep, syntax)) for syntax in (LOSSLESS[0], RLE, *LOSSLESS[-2:])),
+        ("DICOM", dicom_bytes(deep.astype(np.int16), PixelPaddingValue=-1)),
     ]
 
 

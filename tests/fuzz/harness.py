@@ -16,6 +16,7 @@ from ml_tasks.errors import ImageRejected
 
 CPU_SECONDS, MEGABYTES = 2.0, 512  # that one case may take
 _HANGS = 60.0  # seconds without a finished case, after which a worker is ended
+_STARTS = 300.0  # more, before the first case: many programs may share the machine
 _REPORTED = 50  # cases between two reports of a worker
 
 Target = Callable[[int], str]  # runs a case by its number, names its format; may raise anything
@@ -73,7 +74,7 @@ class _Share:
         if not self.left:
             return Outcome()
         try:
-            if self._inbox.poll(_HANGS):
+            if self._inbox.poll(_HANGS) or (self._now.value < 0 and self._inbox.poll(_STARTS)):
                 report: Outcome = self._inbox.recv()
                 self.left = self.left[report.cases :]
                 if not self.left:

@@ -9,16 +9,21 @@ from collections.abc import Callable
 
 from numpy.random import Generator
 
+from tests.fuzz.enlargements import enlarged
+
 _NUMBERS = (0, 1, 2, 7, 8, 15, 16, 127, 128, 255, 256, 4095, 7071, 32767, 32768, 65535, 65536)
 _LARGE = (2**31 - 1, 2**31, 2**32 - 1)
 _PNG_HEAD = 8
 _MOST_CHANGES = 4
+_LARGER_SHARE = 0.1  # of the changes, that ask for more than the file holds
 
 
 def mutated(kind: str, data: bytes, other: bytes, random: Generator) -> bytes:
     """A file of a format with one to four changes; `other` is a second file to take parts from."""
     for _ in range(int(random.integers(1, _MOST_CHANGES + 1))):
-        if random.random() < 0.6:
+        if random.random() < _LARGER_SHARE:
+            data = enlarged(kind, data, random)
+        elif random.random() < 0.6:
             data = _by_segments(kind, data, other, random)
         else:
             change = _PLAIN[int(random.integers(len(_PLAIN)))]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from tests.counts import cases
 from tests.fuzz.corpus import corpus
+from tests.fuzz.enlargements import enlarged
 from tests.fuzz.harness import run
 from tests.fuzz.mutations import segments
 from tests.fuzz.targets import damaged
@@ -48,6 +51,21 @@ def test_a_file_is_cut_where_its_format_has_parts(kind: str) -> None:
         parts = segments(kind, data)
         assert len(parts) >= 3
         assert b"".join(parts) == data
+
+
+def test_enlargements_ask_for_more_than_the_file_holds() -> None:
+    """Else they would be one more way to flip bits: sizes inside DICOM files stayed."""
+    random = np.random.default_rng(0)
+    for kind in KINDS:
+        files = [data for name, data in corpus() if name == kind]
+        made = [enlarged(kind, files[number % len(files)], random) for number in range(200)]
+        assert sum(data not in files for data in made) > 60, kind
+    sides = [
+        struct.unpack_from(">II", data, data.find(b"\xff\x4f\xff\x51") + 8) for data in made
+        if b"\xff\x4f\xff\x51" in data
+    ]  # fmt: skip
+    assert any(width * height > 50e6 for width, height in sides)
+    assert max(len(data) for data in made) > 3_000_000  # runs and fragments
 
 
 def test_a_case_is_the_same_every_time() -> None:

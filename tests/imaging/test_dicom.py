@@ -208,8 +208,7 @@ def test_lossy_syntaxes_give_nearly_the_values(
 ) -> None:
     values = deep()
     bits = 8 if syntax == JPEG else 16
-    rows, columns = values.shape
-    file = read_dicom(encapsulated(bytes(encode(values)), syntax, rows, columns, bits))
+    file = read_dicom(encapsulated(bytes(encode(values)), syntax, 200, 160, bits))
     found = stored_values(file).astype(int) << (4 if bits == 8 else 0)
     assert found.shape == values.shape
     assert 0 < np.abs(found - values).mean() < most
@@ -346,8 +345,7 @@ def test_no_string_of_a_header_gets_out(
     """A name in a log or manifest is a patient's name in a log or manifest."""
     caplog.set_level(logging.DEBUG)
     data, planted = planted_dicom(deep())
-    strings = [text for text in planted if text.startswith("PLANT")]
-    assert len(strings) > 1500 and all(text.encode() in data for text in strings)
+    assert len(planted) > 1000 and all(text.encode() in data for text in planted)
     told = []
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
