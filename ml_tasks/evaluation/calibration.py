@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
 
 from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.metrics import Labels, Scores
@@ -79,6 +78,9 @@ def calibration_slope(labels: Labels, scores: Scores) -> float:
     Van Calster and others (Calibration: the Achilles heel of predictive analytics, BMC Medicine
     2019).
     """
+    # Only now: whoever merely reads metrics.json, the builder for one, does without scikit-learn.
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
     model.fit(logits(scores)[:, np.newaxis], labels)
     return float(model.coef_[0, 0])

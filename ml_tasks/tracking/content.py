@@ -31,11 +31,17 @@ _FILES = {
     "training/history.json": ("train", "history.json"),
     "evaluation/report.html": ("evaluate", "report.html"),
     "evaluation/metrics.json": ("evaluate", "metrics.json"),
-    "evaluation/model_card.md": ("evaluate", "model_card.md"),
-    "evaluation/roc_curve.png": ("evaluate", "roc_curve.png"),
-    "evaluation/confusion_matrix.png": ("evaluate", "confusion_matrix.png"),
     "gate/decision.json": ("gate", "decision.json"),
 }
+# Named one by one: no picture of a patient may slip in.
+_PLOTS = (
+    "roc_curve.png",
+    "precision_recall_curve.png",
+    "calibration.png",
+    "confusion_matrix.png",
+    "score_distributions.png",
+    "training_curves.png",
+)
 _TOLD = (TrainRecord, EvaluationRecord, Decision, ImageRecord, ReleaseRecord)
 _TAG_LENGTH = 5000  # MLflow takes 8,000 (mlflow/utils/validation.py)
 
@@ -82,12 +88,14 @@ def content_of(run: RunPaths) -> RunContent:
         parameters=parameters_of(load_config(run.config)),
         figures=figures_of(run),
         tags={name: text[:_TAG_LENGTH] for name, text in _tags(run, facts).items() if text},
-        files={
-            name: path
-            for name, (stage, file) in _FILES.items()
-            if (path := run.stage(stage) / file).is_file()
-        },
+        files=_files(run),
     )
+
+
+def _files(run: RunPaths) -> dict[str, Path]:
+    plots = {f"evaluation/{name}": ("evaluate", name) for name in _PLOTS}
+    found = {name: run.stage(stage) / file for name, (stage, file) in (_FILES | plots).items()}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _records(run: RunPaths) -> Iterator[Path]:

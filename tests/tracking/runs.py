@@ -37,7 +37,7 @@ def told_run(
         {"epoch": 2, "loss": 0.5, "val_loss": 0.4},
     ]
     write_json(toy.run.stage("train") / "history.json", history)
-    for name in ("roc_curve.png", "confusion_matrix.png"):
+    for name in ("roc_curve.png", "confusion_matrix.png", "worst_case_1.png"):
         write_bytes(toy.run.stage("evaluate") / name, PNG)
     write_bytes(toy.run.stage("evaluate") / "report.html", b"<p>P03.png was missed</p>")
     write_metrics(toy.run)
