@@ -29,10 +29,11 @@ from ml_tasks.evaluate import evaluate
 from ml_tasks.gate import gate
 from ml_tasks.preprocessing import preprocess
 from ml_tasks.release.bundle import FILES, SUMS
+from ml_tasks.release.champion import note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.train import train
 from ml_tasks.validation import validate_data
-from tests.builders import film, quick_training, toy_config, use_toy_network
+from tests.builders import NO_CHAMPION, film, quick_training, toy_config, use_toy_network
 from tests.imaging.dicom_files import dicom_bytes, planted_dicom
 from tests.traces import Piece, files_below, members, recorded, traces
 
@@ -97,6 +98,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedRun]:
         RunPaths(config.paths.runs, "r"), config, strings, config.paths.raw.parent / "said.txt"
     )
     save_config(config, made.run.config)
+    note_champion(made.run, NO_CHAMPION)
     with pytest.MonkeyPatch.context() as patch, recorded(made.said):
         patch.setenv(KEY_VARIABLE, KEY)
         use_toy_network(patch)
@@ -122,7 +124,7 @@ def test_nothing_of_a_header_stands_in_what_a_run_writes_or_says(planted: Plante
     written = {path.name for path in planted.root.rglob("*") if path.is_file()}
     assert {"model.h5", "model.onnx", "predictions.csv", "decision.json"} <= written
     assert len(list(planted.run.root.rglob("report.html"))) == 3
-    assert "PASSED the gate" in planted.said.read_text()
+    assert '"verdict":"PASS"' in planted.said.read_text()
     assert planted.traces() == []
 
 

@@ -10,9 +10,10 @@ import cv2
 from ml_tasks.config import Config, DataConfig
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, read_rows
 from ml_tasks.preprocessing import preprocess
+from ml_tasks.release.champion import note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.validation import validate_data
-from tests.builders import encoded, film, toy_config, write_raw
+from tests.builders import NO_CHAMPION, encoded, film, toy_config, write_raw
 
 LONG = "n" * 251
 NAMES = (
@@ -59,6 +60,7 @@ def test_hostile_names_are_used_and_what_is_no_file_is_set_aside(tmp_path: Path)
     write_raw(config.paths.raw, patients=24, metadata=False)
     spoil(config)
     run = RunPaths(config.paths.runs, "r")
+    note_champion(run, NO_CHAMPION)
     record = validate_data(run, config)
     preprocess(run, config)
     rows = read_rows(run.stage("validate_data") / "manifest.csv", ManifestRow)
