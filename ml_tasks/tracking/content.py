@@ -26,10 +26,9 @@ from ml_tasks.tracking.figures import Figure, figures_of
 from ml_tasks.tracking.notes import Facts, facts_of
 from ml_tasks.tracking.parameters import parameters_of
 
-# Of each stage's directory; patients' names stand in report.html alone.
+# Of each stage's directory; never report.html, which shows patients' films.
 _FILES = {
     "training/history.json": ("train", "history.json"),
-    "evaluation/report.html": ("evaluate", "report.html"),
     "evaluation/metrics.json": ("evaluate", "metrics.json"),
     "gate/decision.json": ("gate", "decision.json"),
 }

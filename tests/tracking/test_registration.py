@@ -63,8 +63,7 @@ def test_a_run_is_noted_with_its_figures_settings_and_hashes(toy: ToyRun) -> Non
     assert "PASSED the gate: accuracy 0.9" in run.data.tags["verdict_in_words"]
     assert run.info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(run.info.run_id, "evaluation")} == {
-        f"evaluation/{name}"
-        for name in ("report.html", "metrics.json", "roc_curve.png", "confusion_matrix.png")
+        f"evaluation/{name}" for name in ("metrics.json", "roc_curve.png", "confusion_matrix.png")
     }
 
 

@@ -64,10 +64,10 @@ def test_the_page_shows_what_was_noted_in_the_file_beside_it(
     (run,) = noted_runs(client, "in the file")
     page = httpx.get(
         f"{server.address}/get-artifact",
-        params={"run_uuid": run.info.run_id, "path": "evaluation/report.html"},
+        params={"run_uuid": run.info.run_id, "path": "evaluation/metrics.json"},
         trust_env=False,
     )
-    assert page.content == (toy.run.stage("evaluate") / "report.html").read_bytes()
+    assert page.content == (toy.run.stage("evaluate") / "metrics.json").read_bytes()
 
 
 def test_a_request_under_another_hosts_name_is_refused(server: Server) -> None:
