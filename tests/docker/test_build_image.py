@@ -36,7 +36,7 @@ def test_the_release_is_sealed_and_the_image_says_what_it_is(
         toy.run.mark(TrainRecord) | toy.run.mark(EvaluationRecord) | toy.run.mark(Decision)
     ) | {"preprocess": lineage["parents"]["records_sha256"]["preprocess"]}
     card = (bundle / "model_card.md").read_text()
-    assert "not a diagnosis" in card and "| accuracy | 0.9000 |" in card
+    assert "not a diagnosis" in card and "| accuracy | 0.900 [0.870, 0.930] |" in card
 
 
 def test_a_release_adds_one_small_layer_to_the_base(
