@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import evaluating, many, reading, training
@@ -23,7 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.write:
         PAGE.write_text(text)
     print(text)
-    return int(any(row.met is False for row in rows))
+    missed = missed_goals(rows)
+    print(*missed, sep="\n", file=sys.stderr)
+    return int(bool(missed))
+
+
+def missed_goals(rows: Sequence[Row]) -> list[str]:
+    """A line for each goal that was missed."""
+    return [
+        f"goal missed: {row.what}: {row.shown_figure}, should be {row.goal}"
+        for row in rows
+        if row.met is False
+    ]
 
 
 def measured(effort: Effort) -> list[Row]:

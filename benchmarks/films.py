@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import imagecodecs
 import numpy as np
@@ -53,14 +55,37 @@ def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def dicom(values: NDArray[np.uint16], syntax: str) -> bytes:
+def largest(scale: int) -> Iterator[tuple[str, bytes]]:
+    """The film at a large scale in every format, by the name of its file; colour at 11/15 of it."""
+    pixels, deep = film(scale), deep_film(scale, bits=16)
+    yield "8 bit.jpg", jpeg(pixels)
+    yield (
+        "progressive.jpg",
+        cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes(),
+    )
+    yield "16 bit.png", png(deep)
+    yield "colour.png", png(np.dstack([film(max(1, scale * 11 // 15))] * 3))
+    yield "16 bit.tif", cv2.imencode(".tif", deep)[1].tobytes()
+    head = f"P5 {deep.shape[1]} {deep.shape[0]} 65535\n".encode()
+    yield "16 bit.pgm", head + deep.astype(">u2").tobytes()
+    del pixels, deep
+    values = deep_film(scale, bits=_BITS)
+    for name in SYNTAXES:
+        yield f"{name}.dcm", dicom(values, name)
+    signed = values.astype(np.int16)
+    yield "signed with padding.dcm", dicom(signed, "uncompressed", PixelPaddingValue=-1)
+
+
+def dicom(values: NDArray[np.uint16] | NDArray[np.int16], syntax: str, **elements: int) -> bytes:
     """A DICOM file of 12 bits a pixel, with a window; `syntax` is a name of SYNTAXES."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = _MAMMOGRAM, "1.2.3.4"
     dataset.Rows, dataset.Columns = values.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, _BITS, _BITS - 1
-    dataset.PixelRepresentation = 0
+    dataset.PixelRepresentation = int(values.dtype.kind == "i")
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
     dataset.WindowCenter, dataset.WindowWidth = 1 << (_BITS - 1), 1 << _BITS
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(SYNTAXES[syntax])
@@ -70,7 +95,9 @@ def dicom(values: NDArray[np.uint16], syntax: str) -> bytes:
     return file.getvalue()
 
 
-def _put_pixels(dataset: Dataset, values: NDArray[np.uint16], syntax: str) -> None:
+def _put_pixels(
+    dataset: Dataset, values: NDArray[np.uint16] | NDArray[np.int16], syntax: str
+) -> None:
     if syntax in (_UNCOMPRESSED, _RLE):
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.PixelData = values.tobytes()

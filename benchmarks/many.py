@@ -20,6 +20,7 @@ from ml_tasks.imaging.spec import ImageSpec
 TWO_GOAL, AGAIN_GOAL, MEMORY_GOAL = 1.8, 50.0, 300
 _POLL = 0.02  # seconds
 _DEEP_FILMS = 12  # of each format whose memory is measured
+_LARGEST_FILMS = 2
 
 
 def rows(folder: Path, effort: Effort) -> list[Row]:
@@ -29,6 +30,7 @@ def rows(folder: Path, effort: Effort) -> list[Row]:
         _processes(folder, files, rounds),
         *_run_again(folder, files, rounds, films.jpeg(films.film(effort.scale, 99))),
         *_memory(folder, files),
+        *_memory_of_largest(folder, effort),
     ]
 
 
@@ -90,23 +92,35 @@ def _memory(folder: Path, files: list[Path]) -> list[Row]:
     sets = {f"{len(files) // 8} JPEG": files[: len(files) // 8], f"{len(files)} JPEG": files}
     kinds = {name: f"{name}.dcm" for name in films.SYNTAXES} | {"PNG, 16 bit": "film.png"}
     sets |= {kind: _copies(folder, name) for kind, name in kinds.items()}
-    found = []
-    for name, members in sets.items():
-        shutil.rmtree(folder / "cache", ignore_errors=True)
-        with _peak_of_children() as peak:
-            examine_files(folder, members, _examiner(folder, 2))
-        most = max(peak)
-        found.append(
-            Row(
-                f"Peak memory of a worker, {name}",
-                f"{most:.0f} MB",
-                "",
-                most,
-                f"at most {MEMORY_GOAL} MB",
-                most <= MEMORY_GOAL,
-            )
-        )
-    return found
+    return [_peak_row(folder, name, members) for name, members in sets.items()]
+
+
+def _memory_of_largest(folder: Path, effort: Effort) -> Iterator[Row]:
+    """The same for the largest film of each format; its files are written one after the other."""
+    for name, data in films.largest(effort.largest):
+        (folder / name).write_bytes(data)
+        members = _copies(folder, name, _LARGEST_FILMS)
+        yield _peak_row(folder, f"largest film, {name}", members)
+        for file in (folder / name, *members):
+            file.unlink()
+
+
+def _peak_row(folder: Path, name: str, members: list[Path]) -> Row:
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    with _peak_of_children() as peak:
+        found = examine_files(folder, members, _examiner(folder, 2))
+    refused = [examined.facts.rejection for examined in found if examined.facts.rejection]
+    if refused:
+        raise RuntimeError(f"{name} was not read: {refused[0]}")
+    most = max(peak)
+    return Row(
+        f"Peak memory of a worker, {name}",
+        f"{most:.0f} MB",
+        "",
+        most,
+        f"at most {MEMORY_GOAL} MB",
+        most <= MEMORY_GOAL,
+    )
 
 
 def _films(folder: Path, effort: Effort) -> list[Path]:
@@ -122,10 +136,10 @@ def _films(folder: Path, effort: Effort) -> list[Path]:
     return files
 
 
-def _copies(folder: Path, name: str) -> list[Path]:
+def _copies(folder: Path, name: str, count: int = _DEEP_FILMS) -> list[Path]:
     """Copies of one file that differ in a byte after its end, so that each is examined."""
     data = (folder / name).read_bytes()
-    copies = [folder / f"copy{number}_{name}" for number in range(_DEEP_FILMS)]
+    copies = [folder / f"copy{number}_{name}" for number in range(count)]
     for number, copy in enumerate(copies):
         copy.write_bytes(data + bytes([number, number]))
     return copies

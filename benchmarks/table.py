@@ -37,10 +37,14 @@ class Row:
     goal: str = ""  # in words; empty where the figure is for information
     met: bool | None = None
 
+    @property
+    def shown_figure(self) -> str:
+        """The figure in words."""
+        return str(self.figure) if isinstance(self.figure, Ratio) else f"{self.figure:.2f}"
+
     def __str__(self) -> str:
-        figure = self.figure if isinstance(self.figure, Ratio) else f"{self.figure:.2f}"
         met = {True: "yes", False: "**no**", None: ""}[self.met]
-        cells = (self.what, self.ours, self.other, figure, self.goal, met)
+        cells = (self.what, self.ours, self.other, self.shown_figure, self.goal, met)
         return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
@@ -74,9 +78,10 @@ class Effort:
     rounds: int
     files: int
     scale: int  # times the 512x416 pixels of a phantom
+    largest: int  # the same, of the films whose memory is measured
 
 
-FULL, QUICK = Effort(30, 400, 8), Effort(2, 16, 4)
+FULL, QUICK = Effort(30, 400, 8, 15), Effort(2, 16, 4, 4)
 
 
 def page(rows: Sequence[Row], effort: Effort) -> str:

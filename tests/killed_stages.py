@@ -24,9 +24,10 @@ from ml_tasks.config import CleaningConfig, Config
 from ml_tasks.dataset.examine_files import Examiner, examine_file, examine_files
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.preprocessing import assemble_cleaned, clean_shard, plan_cleaning, preprocess
+from ml_tasks.release.champion import note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.validation import validate_data
-from tests.builders import toy_config, write_raw
+from tests.builders import NO_CHAMPION, toy_config, write_raw
 
 SHARDS = 3
 _CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.copyfile")
@@ -61,7 +62,7 @@ class Rehearsal:
             update={"paths": made.paths.model_copy(update={"raw": folder / "raw"})}
         )
         self.run = RunPaths(self.config.paths.runs, "killed")
-        self.root.mkdir()
+        note_champion(self.run, NO_CHAMPION)
 
     def keep(self) -> None:
         """Notes the present state as the one to go back to."""

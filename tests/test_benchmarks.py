@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import measured
+from benchmarks.__main__ import main, measured
 from benchmarks.table import QUICK, Row, page
 from benchmarks.timing import in_turn, ratio
 
@@ -30,6 +30,9 @@ def test_every_format_and_every_goal_has_its_row(rows: list[Row]) -> None:
     for syntax in ("uncompressed", "RLE", "JPEG lossless", "JPEG-LS", "JPEG 2000"):
         assert f"DICOM, {syntax}: ours" in text
         assert f"Peak memory of a worker, {syntax}" in text
+        assert f"Peak memory of a worker, largest film, {syntax}.dcm" in text
+    for name in ("16 bit.png", "colour.png", "16 bit.tif", "16 bit.pgm", "progressive.jpg"):
+        assert f"Peak memory of a worker, largest film, {name}" in text
 
 
 def test_what_is_not_a_matter_of_speed_is_reached(rows: list[Row]) -> None:
@@ -50,3 +53,17 @@ def test_the_ratio_of_contenders_is_that_of_their_times() -> None:
     assert ratio(seconds["long"], seconds["short"]).low > 5
     same = ratio(np.full(9, 2.0), np.full(9, 4.0))
     assert (same.median, same.low, same.high) == (0.5, 0.5, 0.5)
+
+
+def test_a_missed_goal_is_named_and_ends_the_command_with_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = Row("Fast enough", "1 ms", "", 1.0, "at most 2", met=True)
+    missed = Row("Peak memory", "400 MB", "", 400.0, "at most 300 MB", met=False)
+    told = Row("For information", "7 ms", "", 7.0)
+    for found, status in (([reached, told], 0), ([reached, missed, told], 1)):
+        monkeypatch.setattr("benchmarks.__main__.measured", lambda _, found=found: found)
+        assert main(["--quick"]) == status
+        errors = capsys.readouterr().err
+        named = "goal missed: Peak memory: 400.00, should be at most 300 MB" in errors
+        assert named == bool(status) and "Fast enough" not in errors
