@@ -47,7 +47,9 @@ def small(root: Path) -> Config:
         data=DataConfig(min_patients_per_class=3),
         validation=ValidationConfig(min_images_per_class=3),
         training=quick_training(epochs=1),
-        gate=GatePolicy(min_accuracy=0, min_auc=0, min_sensitivity=0),
+        gate=GatePolicy(
+            min_accuracy=0, min_auc=0, min_sensitivity=0, max_ece=None, max_control_auc=None
+        ),
         release=ReleaseConfig(image="mammography-planted"),
     )
 

@@ -24,7 +24,7 @@ def licence(name: str) -> str:
     """A package's licence as its metadata state it: expression, field or classifiers."""
     stated = distribution(name).metadata
     classifiers = [text for text in stated.get_all("Classifier", []) if "License ::" in text]
-    field = stated.get("License-Expression") or (stated.get("License") or "").split("\n")[0]
+    field = stated["License-Expression"] or (stated["License"] or "").split("\n")[0]
     return "; ".join(text for text in (field, *classifiers) if text)
 
 
