@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "MAMMO_PSEUDONYM_KEY"
 _CRASHED = "reading it ended the process that read it; the file is damaged or made to do harm"
+_PATIENCE = 5.0  # seconds between two looks at whether a pool still lives
 _AT_ONCE = 16  # files at most handed to a worker together; handing over then costs nearly nothing
 
 
@@ -111,13 +112,14 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
         done = 0
         try:
             with _pool(examiner, min(examiner.processes, len(left))) as pool:
+                together = _files_at_once(len(left), examiner)
+                parts = [left[at : at + together] for at in range(0, len(left), together)]
                 with _hidden_main():
-                    found = pool.map(
-                        _examine_here, left, chunksize=_files_at_once(len(left), examiner)
-                    )
-                for examined in found:
-                    yield examined
-                    done += 1
+                    found = [pool.submit(_examine_these, part) for part in parts]
+                for future in found:
+                    for examined in _result(pool, future):
+                        yield examined
+                        done += 1
             return
         except BrokenProcessPool:
             suspects = left[done : done + examiner.processes * _AT_ONCE]
@@ -138,12 +140,24 @@ def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]
             with _pool(examiner, 1) as pool:
                 while left:
                     with _hidden_main():
-                        found = pool.submit(_examine_here, left[0])
-                    yield found.result()
+                        found = pool.submit(_examine_these, left[:1])
+                    yield from _result(pool, found)
                     left.pop(0)
         except BrokenProcessPool:
             log.warning("%s: %s", left.pop(0), _CRASHED)
             yield Examined(0, "", ImageFacts(rejection=_CRASHED, code="unreadable"))
+
+
+def _result(pool: ProcessPoolExecutor, future: Future[list[Examined]]) -> list[Examined]:
+    """What a worker found.
+
+    A pool that breaks while it is still being given work can forget some of it, and would be waited
+    for without end; but it takes no more work, and so it is asked to take some now and then.
+    """
+    while not wait([future], timeout=_PATIENCE).done:
+        with _hidden_main():
+            pool.submit(os.getpid)
+    return future.result()
 
 
 def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
@@ -199,9 +213,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _examine_here(file: Path) -> Examined:
+def _examine_these(files: Sequence[Path]) -> list[Examined]:
     assert _here is not None  # set by the pool
-    return examine_file(file, *_here)
+    return [examine_file(file, *_here) for file in files]
 
 
 def examine_file(file: Path, examiner: Examiner, kept: ExaminationCache) -> Examined:

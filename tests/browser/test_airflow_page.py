@@ -21,7 +21,7 @@ def test_the_documentation_is_one_click_away(page: Page, airflow: LocalAirflow, 
     page.get_by_role("button", name="Dag Docs").click()
     text = page.get_by_role("dialog")
     expect(text).to_contain_text("Takes raw mammograms to a tested, pushed Docker image")
-    expect(text).to_contain_text("A model that fails the gate is a normal outcome")
+    expect(text).to_contain_text("A model that does not pass the gate is a normal outcome")
     shot("documentation")
     page.get_by_role("button", name="Close").click()
 

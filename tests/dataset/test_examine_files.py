@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 
 from ml_tasks.dataset.cache import ExaminationCache
 from ml_tasks.dataset.examination import examine
-from ml_tasks.dataset.examine_files import Examined, Examiner, examine_files
+from ml_tasks.dataset.examine_files import Examined, Examiner, _result, examine_files
 from ml_tasks.errors import WorkersLost
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.encode import decoded_png
@@ -251,6 +253,16 @@ def _alive(pid: int) -> bool:
         return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_a_pool_that_has_forgotten_its_work_is_noticed() -> None:
+    """CPython sets the results of a broken pool without a lock: one handed in just then is lost."""
+    with ProcessPoolExecutor(1) as pool:
+        pool.submit(os._exit, 1)
+        with pytest.raises(BrokenProcessPool):
+            pool.submit(os.getpid).result()
+        with pytest.raises(BrokenProcessPool):
+            _result(pool, Future())
 
 
 def test_a_file_of_gigabytes_is_refused_unread(raw: Path, examiner: Examiner) -> None:

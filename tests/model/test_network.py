@@ -11,8 +11,9 @@ from ml_tasks.config import ModelConfig
 from ml_tasks.errors import StorageError, TrainingError
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
+from ml_tasks.model.activation_map import export_explained
 from ml_tasks.model.backend import keras
-from ml_tasks.model.export import export_onnx, save_network
+from ml_tasks.model.export import save_network
 from ml_tasks.model.network import build_network, load_network, pretrained, set_trainable
 from ml_tasks.storage import storage_errors
 from tests.builders import small_disk, toy_network, use_toy_network
@@ -111,7 +112,7 @@ def test_the_onnx_file_answers_as_the_network_for_any_batch_size(tmp_path: Path)
     grey = np.random.default_rng(2).integers(0, 256, (5, 128, 128), np.uint8)
     images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
     expected = network.predict(images, verbose=0)[:, 0]
-    export_onnx(network, tmp_path / "model.onnx")
+    export_explained(network, tmp_path / "model.onnx")
     scorer = Scorer.load(tmp_path / "model.onnx", ImageSpec())
     for count in (1, 3, 5):
         found = scorer.probabilities(grey[:count])

@@ -13,9 +13,10 @@ from ml_tasks.config import ModelConfig
 from ml_tasks.config_training import TrainingConfig
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.inference.scorer import Scorer
+from ml_tasks.model.activation_map import export_explained
 from ml_tasks.model.backend import keras
 from ml_tasks.model.device import Devices
-from ml_tasks.model.export import export_onnx, save_network
+from ml_tasks.model.export import save_network
 from ml_tasks.model.precision import (
     MIXED,
     compiled,
@@ -116,7 +117,7 @@ def test_mixed_training_computes_in_bfloat16_and_leaves_a_float32_file(tmp_path:
     exact, mixed = again.predict(images, verbose=0), network.predict(images, verbose=0)
     assert again.output.dtype == "float32"
     assert 0 < np.abs(exact - mixed).max() < 0.05, "bfloat16 is near, but not the same"
-    export_onnx(again, tmp_path / "model.onnx")
+    export_explained(again, tmp_path / "model.onnx")
     found = Scorer.load(tmp_path / "model.onnx", ImageSpec()).probabilities(grey[..., 0])
     assert np.abs(found - exact[:, 0]).max() < 1e-5
 
