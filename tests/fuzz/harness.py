@@ -106,7 +106,7 @@ def _work(target: str, cases: list[int], outbox: Connection, now: Any) -> None:
     for case in cases:
         now.value = case
         _watched(run_case, case, report)
-        if report.cases == _REPORTED:
+        if report.cases == _REPORTED or report.faults:  # a fault must outlive its process
             outbox.send(report)
             report = Outcome()
     outbox.send(report)
