@@ -23,8 +23,13 @@ _KEPT_OUT = ("python-gdcm", "gdcm", "pylibjpeg-libjpeg", "pylibjpeg", "gpl")
 def licence(name: str) -> str:
     """A package's licence as its metadata state it: expression, field or classifiers."""
     stated = distribution(name).metadata
+
+    def first(key: str) -> str:
+        # `get_all` alone takes an absent key in every implementation of the interface.
+        return next(iter(stated.get_all(key, [])), "").split("\n")[0]
+
     classifiers = [text for text in stated.get_all("Classifier", []) if "License ::" in text]
-    field = stated["License-Expression"] or (stated["License"] or "").split("\n")[0]
+    field = first("License-Expression") or first("License")
     return "; ".join(text for text in (field, *classifiers) if text)
 
 
