@@ -91,7 +91,7 @@ def test_a_string_is_found_in_the_name_of_a_file(tmp_path: Path) -> None:
         lambda: print(NAME, file=sys.stderr),  # noqa: T201
         lambda: os.write(1, NAME.encode()),
         lambda: os.write(2, NAME.encode()),
-        lambda: logging.getLogger("some.library").debug("patient %s", NAME),
+        lambda: logging.getLogger("some.package").debug("patient %s", NAME),
         lambda: warnings.warn(f"odd value {NAME!r}", stacklevel=1),
     ],
 )
