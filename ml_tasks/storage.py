@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,16 +94,29 @@ def put_in_place(work: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Removes what a killed writer of `path` left; brings back the old directory if it must."""
+def remove_leftovers(path: Path, older_than: float = 0) -> None:
+    """Removes what a killed writer of `path` left; brings back the old directory if it must.
+
+    Where several may write at once, `older_than` (seconds) spares what another one is at.
+    """
     olds = sorted(path.parent.glob(f".{path.name}.????????.old"))
     if olds and not path.exists():
         olds.pop().rename(path)
     for stale in [*olds, *path.parent.glob(f".{path.name}.????????.tmp")]:
+        if _age(stale) < older_than:
+            continue
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)
         else:
             stale.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a path was last written; 0 where it has gone meanwhile."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
 
 
 def fsync_tree(root: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -86,7 +86,10 @@ def _trained(
     devices = read_devices()
     log.info(preflight(devices))
     log.info("weights: %s%s", config.model.weights, "; deterministic" if deterministic else "")
-    train_set, validation = (_pictures(run, cleaned, split) for split in (Split.TRAIN, Split.VAL))
+    index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
+    train_set, validation = (
+        _pictures(run, cleaned, index, split) for split in (Split.TRAIN, Split.VAL)
+    )
     log.info(
         "an epoch shows %d pictures; %d for validation", len(train_set.order), len(validation.order)
     )
@@ -138,9 +141,10 @@ def _record(
     )
 
 
-def _pictures(run: RunPaths, cleaned: PreprocessRecord, split: Split) -> Pictures:
-    index = run.unaltered(cleaned, "index.csv", cleaned.index_sha256)
-    rows = [row for row in read_rows(index, IndexRow) if row.split is split]
+def _pictures(
+    run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow], split: Split
+) -> Pictures:
+    rows = [row for row in index if row.split is split]
     labels = np.array([row.label == cleaned.positive for row in rows], np.float32)
     array = run.unaltered(cleaned, array_file(split), cleaned.arrays_sha256[split])
     return Pictures(

@@ -8,11 +8,12 @@ import os
 import time
 from pathlib import Path
 
-from ml_tasks.storage import write_bytes
+from ml_tasks.storage import remove_leftovers, write_bytes
 
 # A file changed within one tick of the disk's clock keeps its time: younger than this when it was
 # read, it is read again (as version control systems do). Seconds; FAT counts in steps of two.
 _TICK = 2.0
+_ABANDONED_SECONDS = 3600  # writing takes less than one: an older file is of a killed process
 Stamp = tuple[int, int, int, int]
 
 
@@ -52,6 +53,7 @@ class SeenFiles:
         others = {path: entry for path, entry in self._known.items() if path not in self._asked}
         notes = {path: entry for path, entry in others.items() if Path(path).exists()}
         notes |= self._fresh
+        remove_leftovers(self._place, _ABANDONED_SECONDS)
         if notes != self._known:
             write_bytes(self._place, json.dumps(notes).encode())
 

@@ -20,7 +20,8 @@ from ml_tasks.evaluation.performance import Answers
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.progress import counted
 from ml_tasks.records import PreprocessRecord, Split
-from ml_tasks.release.champion import champion_bundle, champion_of
+from ml_tasks.release.bundle import bundle_of
+from ml_tasks.release.champion import champion_of
 from ml_tasks.release.production import training_data_of
 from ml_tasks.run_paths import RunPaths
 
@@ -49,7 +50,7 @@ def compare_with_champion(
     if champion.version is None or champion.digest is None:
         return None
     cleaned = run.load(PreprocessRecord)
-    predictor = Predictor.load(champion_bundle(releases, champion.version))
+    predictor = Predictor.load(bundle_of(releases, champion.version))
     log.info("scoring %s, which is in production, on the same test files", champion.version)
     refused = _other_classes(predictor, cleaned) or _saw(run, releases, champion.version, cleaned)
     scores: list[float] = []

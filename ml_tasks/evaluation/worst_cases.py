@@ -32,11 +32,8 @@ def false_negatives(
     predictions: Sequence[PredictionRow], positive: str, threshold: float
 ) -> list[PredictionRow]:
     """Test images of the positive class below the threshold, the least suspected first."""
-    missed = [
-        row
-        for row in predictions
-        if row.split is Split.TEST and row.label == positive and row.probability < threshold
-    ]
+    wrong = _wrong(predictions, positive, threshold)
+    missed = [row for row in wrong if row.label == positive]
     return sorted(missed, key=lambda row: (row.probability, row.raw))[:SHOWN]
 
 
@@ -44,12 +41,19 @@ def false_positives(
     predictions: Sequence[PredictionRow], positive: str, threshold: float
 ) -> list[PredictionRow]:
     """Test images of the negative class from the threshold on, the most suspected first."""
-    alarms = [
+    wrong = _wrong(predictions, positive, threshold)
+    alarms = [row for row in wrong if row.label != positive]
+    return sorted(alarms, key=lambda row: (-row.probability, row.raw))[:SHOWN]
+
+
+def _wrong(
+    predictions: Sequence[PredictionRow], positive: str, threshold: float
+) -> list[PredictionRow]:
+    return [
         row
         for row in predictions
-        if row.split is Split.TEST and row.label != positive and row.probability >= threshold
+        if row.split is Split.TEST and (row.label == positive) is not (row.probability >= threshold)
     ]
-    return sorted(alarms, key=lambda row: (-row.probability, row.raw))[:SHOWN]
 
 
 def strongest(cases: Sequence[Case]) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,14 @@ from typing import Any
 from uuid import uuid4
 
 from ml_tasks.errors import ReleaseError
-from ml_tasks.storage import fsync_tree, sha256_file, storage_errors, write_bytes, write_json
+from ml_tasks.storage import (
+    fsync_tree,
+    remove_leftovers,
+    sha256_file,
+    storage_errors,
+    write_bytes,
+    write_json,
+)
 
 SUMS = "SHA256SUMS"
 FILES = (
@@ -41,7 +47,7 @@ def seal(releases: Path, parts: Mapping[str, Path | bytes]) -> Path:
     if set(parts) != set(FILES):
         odd = sorted(set(parts) ^ set(FILES))
         raise ReleaseError(f"a bundle holds exactly {', '.join(FILES)}; check {', '.join(odd)}")
-    _remove_abandoned(releases)
+    remove_leftovers(releases / "sealing", _ABANDONED_SECONDS)
     work = releases / f".sealing.{uuid4().hex[:8]}.tmp"
     with storage_errors(releases):
         try:
@@ -49,6 +55,11 @@ def seal(releases: Path, parts: Mapping[str, Path | bytes]) -> Path:
             return _put_in_place(work, releases)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def bundle_of(releases: Path, version: str) -> Path:
+    """Where the bundle of a version lies."""
+    return releases / version / "bundle"
 
 
 def verify(bundle: Path) -> None:
@@ -159,21 +170,14 @@ def _write_parts(folder: Path, parts: Mapping[str, Path | bytes]) -> None:
 
 
 def _put_in_place(work: Path, releases: Path) -> Path:
-    target = releases / version_of(work / "bundle")
-    bundle = target / "bundle"
+    bundle = bundle_of(releases, version_of(work / "bundle"))
     if bundle.exists():
         verify(bundle)
         return bundle
     fsync_tree(work)
-    target.mkdir(parents=True, exist_ok=True)
+    bundle.parent.mkdir(parents=True, exist_ok=True)
     (work / "bundle").rename(bundle)
     return bundle
-
-
-def _remove_abandoned(releases: Path) -> None:
-    for work in releases.glob(".sealing.????????.tmp"):
-        if time.time() - work.stat().st_mtime > _ABANDONED_SECONDS:
-            shutil.rmtree(work, ignore_errors=True)
 
 
 def _read_sums(bundle: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ml_tasks.config import Config
 from ml_tasks.errors import ChampionError, ReleaseError, StageOrderError
 from ml_tasks.records import Record
-from ml_tasks.release.bundle import verify
+from ml_tasks.release.bundle import bundle_of, verify
 from ml_tasks.release.ledger import NAME, WRITE_ANEW, Move, read_moves
 from ml_tasks.release.registry_api import manifest_url, tag_digest
 from ml_tasks.run_paths import RunPaths
@@ -93,11 +93,6 @@ def champion_of(run: RunPaths) -> Champion:
         ) from error
 
 
-def champion_bundle(releases: Path, version: str) -> Path:
-    """Where the release of a version lies."""
-    return releases / version / "bundle"
-
-
 def _last(moves: list[Move] | None) -> str | None:
     return moves[-1].digest if moves else None
 
@@ -133,7 +128,7 @@ def _move_to(digest: str | None, moves: list[Move], url: str | None, releases: P
 
 def _check_release(releases: Path, move: Move) -> None:
     try:
-        verify(champion_bundle(releases, move.version))
+        verify(bundle_of(releases, move.version))
     except ReleaseError as error:
         raise ChampionError(
             f"{move.version} is in production, but its release cannot be compared with ({error}); "

@@ -39,7 +39,7 @@ def figures_of(run: RunPaths) -> list[Figure]:
     if run.has(EvaluationRecord):
         path = run.stage(EvaluationRecord.stage) / "metrics.json"
         when = _time(path)
-        for name, value in _evaluation(run, path):
+        for name, value in _evaluation(path):
             if value is not None:  # MLflow has no word for a figure that cannot be computed
                 found.append(Figure(name, value, 0, when))
     return [figure for figure in found if math.isfinite(figure.value)]
@@ -58,12 +58,12 @@ def _training(run: RunPaths) -> Iterator[Figure]:
         yield Figure(f"training_whole/{name}", float(getattr(record, name)), 0, when)
 
 
-def _evaluation(run: RunPaths, path: Path) -> Iterator[tuple[str, float | None]]:
+def _evaluation(path: Path) -> Iterator[tuple[str, float | None]]:
     """From metrics.json as JSON: its record would load SciPy and scikit-learn, another 2 s."""
     content: Content = json.loads(path.read_text())
-    levels = content.get("levels", {})
-    yield "test/threshold", content.get("threshold")
-    yield "test/temperature", (content.get("calibration") or {}).get("temperature")
+    levels = content["levels"]
+    yield "test/threshold", content["threshold"]
+    yield "test/temperature", content["calibration"]["temperature"]
     for split, where in _SPLITS.items():
         for level, found in levels.get(split.value, {}).items():
             patients = level == "patient"
@@ -74,9 +74,6 @@ def _evaluation(run: RunPaths, path: Path) -> Iterator[tuple[str, float | None]]
                 )
     comparison = content.get("comparison") or {}  # without a difference: nothing was in production
     yield from _estimates("less_production", comparison.get("difference", {}), True)
-    if not levels:  # a run of an earlier version: its record still tells some
-        for name, value in run.load(EvaluationRecord).headline.items():
-            yield f"test/{name}", value
 
 
 def _estimates(

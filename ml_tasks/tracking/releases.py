@@ -8,10 +8,9 @@ from pathlib import Path
 from ml_tasks.config import Config
 from ml_tasks.errors import TrackingError
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord
-from ml_tasks.release.bundle import read_json, verify
+from ml_tasks.release.bundle import bundle_of, read_json, verify
 from ml_tasks.run_paths import RunPaths
 
-PRODUCTION = "production"  # the alias in MLflow, as the tag in the image registry
 _LINEAGE = ("manifest_sha256", "index_sha256", "config_sha256", "code_sha256", "run_started_at")
 
 
@@ -43,7 +42,7 @@ def release_of(run: RunPaths, config: Config) -> ReleaseContent | None:
     pushed, image = run.load(ReleaseRecord), run.load(ImageRecord)
     if pushed.version != image.version:  # built anew since, and not yet pushed
         return None
-    bundle = config.paths.releases / pushed.version / "bundle"
+    bundle = bundle_of(config.paths.releases, pushed.version)
     if not bundle.is_dir():
         raise TrackingError(
             f"the release {pushed.version} is not in {config.paths.releases}; put its folder back, "

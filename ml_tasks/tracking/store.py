@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_tasks.errors import TrackingError
+from ml_tasks.release.champion import PRODUCTION  # the alias is called like the tag
 from ml_tasks.tracking.content import RunContent
 from ml_tasks.tracking.place import Place
-from ml_tasks.tracking.releases import PRODUCTION, ReleaseContent
+from ml_tasks.tracking.releases import ReleaseContent
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -289,3 +289,19 @@ def test_looking_at_some_files_does_not_forget_the_others(raw: Path, examiner: E
     files[0].unlink()
     examine_files(raw, files[1:], examiner)
     assert len(json.loads(note.read_bytes())) == len(files) - 1
+
+
+def test_what_a_killed_writer_left_in_the_cache_goes_after_an_hour(
+    raw: Path, examiner: Examiner
+) -> None:
+    files = files_of(raw)[:2]
+    time.sleep(2.1)  # files that were written just now are not trusted
+    examine_files(raw, files, examiner)
+    (note,) = examiner.cache.glob("seen-*.json")
+    left, at_work = (note.with_name(f".{note.name}.{name * 8}.tmp") for name in "ab")
+    for path in (left, at_work):
+        path.write_bytes(b"half")
+    os.utime(left, (time.time() - 4000,) * 2)
+    examine_files(raw, files, examiner)
+    assert not left.exists()
+    assert at_work.exists(), "another process may be writing it"

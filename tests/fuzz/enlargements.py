@@ -80,14 +80,23 @@ def _fragments(data: bytes, random: Generator) -> bytes:
     return data if end < 0 else data[:end] + more + data[end:]
 
 
-def _directories(data: bytes, random: Generator) -> bytes:
-    """A TIFF's first directory over and over, each naming the next."""
+def _first_directory(data: bytes) -> tuple[str, int, int] | None:
+    """Byte order, place and number of entries of a TIFF's first directory; None without one."""
     order = "<" if data[:2] == b"II" else ">"
     try:
         (start,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, start)
     except struct.error:
+        return None
+    return order, start, count
+
+
+def _directories(data: bytes, random: Generator) -> bytes:
+    """A TIFF's first directory over and over, each naming the next."""
+    found = _first_directory(data)
+    if found is None:
         return data
+    order, start, count = found
     body = data[start : start + 2 + 12 * count]
     times, size = int(random.choice((1, 10, 1000, 20_000))), len(body) + 4
     if size * times > 8_000_000:
@@ -103,12 +112,10 @@ def _directories(data: bytes, random: Generator) -> bytes:
 
 def _tiff_number(data: bytes, random: Generator) -> bytes:
     """Kind, count or value of one entry of a TIFF's first directory."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-    except struct.error:
+    found = _first_directory(data)
+    if found is None:
         return data
+    order, start, count = found
     at = start + 2 + 12 * int(random.integers(max(1, count))) + int(random.choice((4, 8)))
     value = int(random.choice((*_SIDES, 1_000_000, 2**31 - 1)))
     return data[:at] + struct.pack(f"{order}I", value) + data[at + 4 :]
