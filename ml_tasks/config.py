@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from ml_tasks.config_gate import GatePolicy as GatePolicy
+from ml_tasks.config_gate import GatePolicy
 from ml_tasks.config_section import Section
 from ml_tasks.config_tracking import TrackingConfig, without_login
-from ml_tasks.config_training import TrainingConfig as TrainingConfig
+from ml_tasks.config_training import TrainingConfig
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 

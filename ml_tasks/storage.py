@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -134,6 +135,20 @@ def fsync_tree(root: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock beside `path`; the system gives it back if this process is killed.
+
+    Raises:
+        StorageError: the lock file cannot be made.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / f".{path.name}.lock").open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
 
 @contextmanager

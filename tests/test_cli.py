@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ml_tasks import cli
-from ml_tasks.config import GatePolicy, save_config
+from ml_tasks.config import save_config
+from ml_tasks.config_gate import GatePolicy
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.sequences import begin_run
 from tests.builders import encoded, film, quick_training, toy_config, use_toy_network, write_csv

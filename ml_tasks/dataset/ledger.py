@@ -15,22 +15,21 @@ so before anything is recorded: commit after it, and the key can still be change
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_tasks.chained_lines import intact, sealed
 from ml_tasks.config import SplitConfig
 from ml_tasks.dataset.split import split_of
 from ml_tasks.errors import DataError
 from ml_tasks.records import Split
-from ml_tasks.storage import remove_leftovers, storage_errors, write_bytes
+from ml_tasks.storage import locked, remove_leftovers, write_bytes
 
 _FORMAT = 1
+_DIGITS = 16  # of each checksum
 NEW_LEDGER = (
     "start a new ledger by moving this file away, knowing that patients may then change their "
     "split and that test figures from before and after cannot be compared"
@@ -93,7 +92,7 @@ class Ledger:
             StorageError: no space left or not writable; the old file stands unchanged.
         """
         came = {"run": run_id, "at": when}
-        with _locked(self.path):
+        with locked(self.path):
             lines = _lines(self.path)
             recorded, known = _entries(self.path, lines, self.config)
             _refuse_moves(self.path, recorded, placed)
@@ -101,9 +100,9 @@ class Ledger:
             entries = _new_entries(recorded, known, placed, films)
             if entries:
                 remove_leftovers(self.path)
-                lines = lines or [_sealed(_header(self.config), "")]
+                lines = lines or [sealed(_header(self.config), "", _DIGITS)]
                 for entry in entries:
-                    lines.append(_sealed(entry | came, lines[-1]))
+                    lines.append(sealed(entry | came, lines[-1], _DIGITS))
                 write_bytes(self.path, "".join(f"{line}\n" for line in lines).encode("ascii"))
         recorded, known = _entries(self.path, lines, self.config)
         return Ledger(self.path, self.config, recorded, known)
@@ -165,13 +164,6 @@ def _header(config: SplitConfig) -> dict[str, Any]:
     return {"ledger": _FORMAT, "validation": config.validation, "test": config.test, "key": key}
 
 
-def _sealed(entry: Mapping[str, Any], before: str) -> str:
-    """The entry as one line of ASCII that ends with its checksum over the line `before`."""
-    text = json.dumps(entry)
-    check = hashlib.sha256(f"{before}\n{text}".encode("ascii")).hexdigest()[:16]
-    return json.dumps({**entry, "check": check})
-
-
 def _lines(path: Path) -> list[str]:
     """The lines of a ledger file, none if there is no file."""
     try:
@@ -192,7 +184,7 @@ def _entries(
     films: dict[str, Standing] = {}
     before = ""
     for number, line in enumerate(lines, start=1):
-        entry = _intact(line, before)
+        entry = intact(line, before, _DIGITS)
         if entry is None:
             raise _damaged(path, number, "its checksum does not fit")
         if number == 1:
@@ -205,16 +197,6 @@ def _entries(
             recorded[entry["patient"]] = Split(entry["split"])
         before = line
     return recorded, films
-
-
-def _intact(line: str, before: str) -> dict[str, Any] | None:
-    """The entry of a line; None where its checksum does not fit."""
-    try:
-        entry: dict[str, Any] = json.loads(line)
-        del entry["check"]
-        return entry if _sealed(entry, before) == line else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def _refuse_other_settings(path: Path, found: Mapping[str, Any], config: SplitConfig) -> None:
@@ -237,13 +219,3 @@ def _damaged(path: Path, line: int, why: str) -> DataError:
         f"{path} line {line} is damaged or was edited ({why}); restore the file from a copy, or "
         f"{NEW_LEDGER}"
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock beside the ledger; the system gives it back if this process is killed."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / f".{path.name}.lock").open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield

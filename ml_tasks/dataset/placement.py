@@ -21,9 +21,8 @@ class _KnownFilm:
     standing: Standing
 
     def sentence(self) -> str:
-        return f"{self.row.path} is of the {self.standing.split.value} split (as patient " + (
-            f"{self.standing.patient})"
-        )
+        split, patient = self.standing.split.value, self.standing.patient
+        return f"{self.row.path} is of the {split} split (as patient {patient})"
 
 
 def placed_patients(rows: Sequence[ManifestRow], ledger: Ledger) -> dict[str, Split]:

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_tasks.errors import MetricError
-from ml_tasks.evaluation.exact_intervals import auc_interval, binomial_interval
+from ml_tasks.evaluation.exact_intervals import CONFIDENCE, auc_interval, binomial_interval
 from ml_tasks.evaluation.levels import Scored
 from ml_tasks.evaluation.metrics import check_scores
 from ml_tasks.evaluation.weighted import Figures, figures
 from ml_tasks.records import Record
 
 RESAMPLES = 2000
-CONFIDENCE = 0.95
 _CELLS = 1_000_000  # weights held at once: 8 MB
 _LEAST_SHARE = 0.95  # of the resamples that must give a number, else there is no interval
 

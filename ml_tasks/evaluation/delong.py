@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
+from ml_tasks.evaluation.exact_intervals import CONFIDENCE
 from ml_tasks.evaluation.metrics import Labels, Scores, check_scores
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

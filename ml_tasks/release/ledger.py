@@ -9,20 +9,17 @@ ledger does not know, which is an error.)
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from ml_tasks.chained_lines import intact, sealed
 from ml_tasks.errors import ChampionError
 from ml_tasks.records import Record
-from ml_tasks.storage import storage_errors
+from ml_tasks.storage import locked
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +68,13 @@ def note_move(releases: Path, move: Move) -> None:
         StorageError: no space left or not writable; no line was added.
     """
     path = releases / NAME
-    with storage_errors(path), _locked(path):
+    with locked(path):
         data = path.read_bytes() if path.exists() else b""
         lines, torn = _lines(data)
         moves = _moves(path, lines)
         if moves and moves[-1].digest == move.digest and moves[-1].version == move.version:
             return
-        line = f"{_sealed(move, lines[-1] if lines else '')}\n"
+        line = f"{sealed(move.model_dump(mode='json'), lines[-1] if lines else '')}\n"
         _append(path, len(data) - len(torn), line.encode("ascii"))
 
 
@@ -104,13 +101,6 @@ def _append(path: Path, end: int, line: bytes) -> None:
         os.close(folder)
 
 
-def _sealed(move: Move, before: str) -> str:
-    """The move as one line of ASCII that ends with its checksum over the line `before`."""
-    content = move.model_dump(mode="json")
-    check = hashlib.sha256(f"{before}\n{json.dumps(content)}".encode("ascii")).hexdigest()
-    return json.dumps({**content, "check": check})
-
-
 def _lines(data: bytes) -> tuple[list[str], bytes]:
     """The complete lines, and the bytes of one that is not."""
     whole, _, torn = data.rpartition(b"\n")
@@ -118,16 +108,18 @@ def _lines(data: bytes) -> tuple[list[str], bytes]:
     return (text.split("\n") if text else []), torn
 
 
+def _move(entry: dict[str, Any] | None) -> Move | None:
+    try:
+        return None if entry is None else Move.model_validate(entry)
+    except ValidationError:
+        return None
+
+
 def _moves(path: Path, lines: list[str]) -> list[Move]:
     moves, before = [], ""
     for number, line in enumerate(lines, start=1):
-        try:
-            content = json.loads(line)
-            del content["check"]
-            move = Move.model_validate(content)
-        except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
-            move = None
-        if move is None or _sealed(move, before) != line:
+        move = _move(intact(line, before))
+        if move is None:
             raise ChampionError(
                 f"{path} line {number} is damaged or was edited (its checksum does not fit), so "
                 f"what is in production cannot be told from it; {_RESTORE}"
@@ -135,12 +127,3 @@ def _moves(path: Path, lines: list[str]) -> list[Move]:
         moves.append(move)
         before = line
     return moves
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock beside the ledger; the system gives it back if this process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from ml_tasks.config import Config
 from ml_tasks.errors import MammoError
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.run_paths import RunPaths
-from ml_tasks.storage import storage_errors
+from ml_tasks.storage import locked
 from ml_tasks.tracking.content import content_of
 from ml_tasks.tracking.outcome import Outcome
 from ml_tasks.tracking.place import place_of, without_secrets
@@ -23,7 +20,6 @@ from ml_tasks.tracking.releases import model_name, release_of
 from ml_tasks.tracking.store import Store
 
 T = TypeVar("T")
-_LOCK = ".tracking.lock"
 _WAITS = (1.0, 2.0)  # seconds between three attempts
 _PATIENCE = 8.0  # seconds after which nothing is tried again
 
@@ -38,7 +34,7 @@ def register(config: Config, run_ids: Sequence[str]) -> Outcome:
     begin = time.monotonic()
     done: list[str] = []
     failed: dict[str, str] = {}
-    with _alone(config.paths.runs):
+    with locked(config.paths.runs / "tracking"):
         for run_id in run_ids:
             try:
                 store = _patiently(begin, lambda: Store(place))
@@ -87,16 +83,6 @@ def _patiently(begin: float, action: Callable[[], T]) -> T:
                 raise
             time.sleep(wait)
     return action()
-
-
-@contextmanager
-def _alone(runs: Path) -> Iterator[None]:
-    """Holds the lock of these runs; the system gives it back if this process is killed."""
-    with storage_errors(runs):
-        runs.mkdir(parents=True, exist_ok=True)
-        with (runs / _LOCK).open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,8 @@ import annotated_types
 import pytest
 import yaml
 
-from ml_tasks.config import CleaningConfig, Config, GatePolicy
+from ml_tasks.config import CleaningConfig, Config
+from ml_tasks.config_gate import GatePolicy
 from ml_tasks.config_training import TrainingConfig
 from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from ml_tasks.local_stack.follow import TASKS

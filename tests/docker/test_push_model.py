@@ -11,7 +11,7 @@ import pytest
 from docker import DockerClient
 
 from ml_tasks.build_image import build_image
-from ml_tasks.config import GatePolicy
+from ml_tasks.config_gate import GatePolicy
 from ml_tasks.errors import (
     ChampionError,
     EngineUnavailable,
