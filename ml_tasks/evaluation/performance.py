@@ -117,7 +117,8 @@ def by_slice(
 def _delong(scored: Scored) -> Estimate:
     auc = auc_with_delong(scored.labels, scored.scores)
     positives = int(scored.labels.sum())
-    if min(positives, len(scored.labels) - positives) < 2:  # one case alone does not vary
+    few = min(positives, len(scored.labels) - positives) < 2  # one case alone does not vary
+    if few or auc.standard_error == 0:  # nor does a perfect order, which is no proof of perfection
         return Estimate(value=auc.value)
     return Estimate(value=auc.value, low=auc.low, high=auc.high)
 

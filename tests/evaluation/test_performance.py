@@ -59,3 +59,13 @@ def test_one_positive_alone_has_an_auc_without_an_interval() -> None:
     found = by_level(answers, 0.5, 1)[Level.PATIENT]
     assert str(found.auc_delong) == "1.000 (no interval)"
     assert found.auc_delong.low is None
+
+
+def test_a_perfect_order_has_no_interval_by_delong_and_one_of_counts_by_resampling() -> None:
+    """DeLong's variance is 0 there: [1, 1] would say that the model is known to be perfect."""
+    labels = np.array([False] * 5 + [True] * 5)
+    answers = Answers(labels, np.linspace(0.1, 0.9, 10), [str(n) for n in range(10)], [""] * 10)
+    found = by_level(answers, 0.5, 1)[Level.PATIENT]
+    assert str(found.auc_delong) == "1.000 (no interval)"
+    low = found.figures["auc"].low
+    assert low is not None and 0.5 < low < 0.9
