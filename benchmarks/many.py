@@ -165,7 +165,9 @@ def _peak_of_children() -> Iterator[list[float]]:
     def watch() -> None:
         while not ended.wait(_POLL):
             for process in set(_below(own)) - lasting:
-                peaks[process] = max(peaks.get(process, 0.0), _high_water(process))
+                # The latest word counts, for it only grows: but before a new process runs a program
+                # of its own, it shows the memory of the one that it was forked from.
+                peaks[process] = _high_water(process) or peaks.get(process, 0.0)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
