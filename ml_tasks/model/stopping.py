@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -81,6 +82,9 @@ def stopping_at_sigterm(kept: Callable[[], str]) -> Iterator[StopRequest]:
         with _ended_when_patience_ends(kept):
             yield request
     except _Asked:
+        # Python would look through the millions of objects of a traced network once more at its
+        # end, which takes it longer than is left: 4 s and more with DenseNet-121 on two cores.
+        gc.freeze()
         raise TrainingStopped(_said(kept)) from None
     finally:
         signal.signal(signal.SIGTERM, before)
