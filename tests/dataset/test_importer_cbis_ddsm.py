@@ -153,7 +153,7 @@ def test_a_patient_has_one_id_in_the_mass_and_calcification_sets(
     imported(source)
     identities = identities_of(tmp_path / "raw", None)
     assert identities.of("Positive/P_00001_LEFT_CC.dcm") == Identity(
-        patient="P_00001", view=View.CC, laterality=Laterality.L
+        patient="P_00001", view=View.CC, laterality=Laterality.L, density="3"
     )
     assert identities.of("Positive/P_00001_LEFT_MLO.dcm").patient == "P_00001"
     with (tmp_path / "raw" / "metadata.csv").open(newline="") as stream:

@@ -72,6 +72,7 @@ def test_the_original_distribution_is_imported(original: Path, tmp_path: Path) -
         "view": "MLO",
         "laterality": "L",
         "source": "mini-MIAS",
+        "density": "fatty-glandular",
     }
 
 

@@ -49,8 +49,10 @@ def test_images_go_to_their_class_with_patient_view_and_laterality(
     assert (raw / "Positive/99999_111111111.dcm").read_bytes() == b"99999/111111111"
     identities = identities_of(raw, None)
     assert identities.of("Negative/10006_1459541791.dcm") == Identity(
-        patient="10006", view=View.MLO, laterality=Laterality.L
+        patient="10006", view=View.MLO, laterality=Laterality.L, site="2", age_band="60-69"
     )
+    other = identities.of("Positive/99999_111111111.dcm")
+    assert (other.density, other.site, other.age_band) == ("B", "1", "50-59")
     assert identities.of("Positive/99999_111111111.dcm").view is View.AT
     assert read_lesions(raw) == {} and not (raw / "lesions.csv").exists()
 

@@ -54,6 +54,7 @@ class Abnormality:
     patient: str
     side: str
     view: str
+    density: str  # BI-RADS, 1 to 4
     malignant: bool
     case: str  # folder of the film
     series: str  # UID of the film's series
@@ -135,6 +136,7 @@ def _abnormality(table: Table, row: TableRow) -> Abnormality:
         patient=patient,
         side=side,
         view=view,
+        density=row["breast density"] or row["breast_density"],
         malignant=PATHOLOGIES[row["pathology"]],
         case=film_path[0],
         series=film_path[-2] if len(film_path) > 1 else "",
@@ -211,6 +213,12 @@ def _film(group: list[Abnormality], path: Path, lesions: tuple[Circle, ...]) -> 
         source=path,
         label=POSITIVE if any(one.malignant for one in group) else NEGATIVE,
         name=row.film + path.suffix.lower(),
-        about=about(row.patient, view_of(row.view), laterality_of(row.side), "CBIS-DDSM"),
+        about=about(
+            row.patient,
+            view_of(row.view),
+            laterality_of(row.side),
+            "CBIS-DDSM",
+            density=row.density,
+        ),
         lesions=lesions,
     )

@@ -26,6 +26,8 @@ from ml_tasks.errors import DataError
 TABLES = ("MIAS-Info.txt", "Info.txt", "README", "README.txt")
 SIDE = 1024  # of every film, in pixels; the table's coordinates are for this size
 
+# As Info.txt explains them.
+_TISSUES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
 _FILM = re.compile(r"mdb(\d{3})")
 _ROW = re.compile(
     r"(?P<film>mdb\d{3})\s+(?P<tissue>[FGD])\s+"
@@ -39,6 +41,7 @@ class Finding:
     """A line of the table: a normal film, or one abnormality, with its circle if there is one."""
 
     film: str
+    density: str
     abnormal: bool
     circle: Circle | None
 
@@ -94,7 +97,7 @@ def read_findings(table: Path) -> Iterator[Finding]:
         circle = None
         if row["x"] is not None:
             circle = Circle(x=int(row["x"]), y=SIDE - 1 - int(row["y"]), radius=int(row["radius"]))
-        yield Finding(row["film"], row["normal"] is None, circle)
+        yield Finding(row["film"], _TISSUES[row["tissue"]], row["normal"] is None, circle)
 
 
 def _table(source: Path) -> Path:
@@ -142,6 +145,7 @@ def _film(path: Path, rows: list[Finding]) -> Film:
             # opposite (L on odd, R on even ones), and the film itself is believed.
             laterality=Laterality.L if number % 2 else Laterality.R,
             data_set="mini-MIAS",
+            density=rows[0].density,
         ),
         lesions=tuple(row.circle for row in rows if row.circle is not None),
     )

@@ -63,14 +63,18 @@ class Imported:
 
 
 def about(
-    patient: str, view: View | None, laterality: Laterality | None, data_set: str
+    patient: str, view: View | None, laterality: Laterality | None, data_set: str, **more: str
 ) -> dict[str, str]:
-    """The columns of metadata.csv that a known data set gives."""
+    """The columns of metadata.csv that a known data set gives.
+
+    `more` are density, site or age_band, by which figures are then told for each value apart.
+    """
     return {
         "patient_id": patient,
         "view": view or "",
         "laterality": laterality or "",
         "source": data_set,
+        **more,
     }
 
 

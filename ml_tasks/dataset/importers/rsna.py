@@ -82,5 +82,22 @@ def _film(table: Table, row: TableRow, name: str, path: Path) -> Film:
         source=path,
         label=POSITIVE if row["cancer"] == "1" else NEGATIVE,
         name=name + path.suffix,
-        about=about(row["patient_id"], view, laterality, "RSNA"),
+        about=about(
+            row["patient_id"],
+            view,
+            laterality,
+            "RSNA",
+            density=row["density"],
+            site=row["site_id"],
+            age_band=_decade(row["age"]),
+        ),
     )
+
+
+def _decade(age: str) -> str:
+    """An age in years as the ten years that it lies in; empty where it is not told."""
+    try:
+        begin = int(float(age)) // 10 * 10
+    except (ValueError, OverflowError):
+        return ""
+    return f"{begin}-{begin + 9}"
