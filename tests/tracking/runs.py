@@ -11,11 +11,11 @@ from ml_tasks.config import save_config
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.evaluation.bootstrap import Estimate
 from ml_tasks.evaluation.comparison import Comparison
-from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.records import Decision, EvaluationRecord, ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.release.lineage import code_sha256
-from ml_tasks.run_paths import RunPaths
+from ml_tasks.run_paths import RECORD, RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 from ml_tasks.tracking.place import place_of
 from tests.toy_run import ToyRun, make_toy_run, toy_metrics
@@ -55,6 +55,9 @@ def write_metrics(run: RunPaths, auc: float = 0.91) -> None:
     )
     metrics = toy_metrics(figures, comparison=comparison).model_dump(mode="json")
     write_json(run.stage("evaluate") / "metrics.json", metrics)
+    metrics_sha256 = sha256_file(run.stage("evaluate") / "metrics.json")
+    record = run.load(EvaluationRecord).model_copy(update={"metrics_sha256": metrics_sha256})
+    write_json(run.stage("evaluate") / RECORD, record.model_dump(mode="json"))
 
 
 def moved_to(releases: Path, version: str) -> None:

@@ -140,6 +140,7 @@ def test_stages_are_noted_as_airflow_and_the_command_line_start_them(
         run_stage("gate", toy.run.run_id, toy.run.config)
     (run,) = noted_runs(client_of(toy))
     assert run.data.tags["failed_stage"] == "gate"
+    assert not any(name.startswith("test/") for name in run.data.metrics)
     assert run.data.tags["airflow_run_id"] == toy.run.run_id
     assert run.data.tags["airflow_dag_id"] == "mammography_retraining"
     assert len(run.data.tags["code_sha256"]) == 64
