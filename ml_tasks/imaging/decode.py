@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -19,15 +18,14 @@ from ml_tasks.imaging.grey_levels import Values, reduced, reduced_in_strips, red
 from ml_tasks.imaging.header import NO_HEADER, ImageHeader
 from ml_tasks.imaging.limits import check_file_size, check_size
 from ml_tasks.imaging.pgm import decode_pgm, is_netpbm
+from ml_tasks.imaging.png import decode_png, is_grey_png
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.imaging.tiff import checked_tiff, is_tiff
 
 FORMATS = ("PNG", "TIFF")  # that Pillow is asked for
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".dcm", ".dicom")
 
-_PNG, _JPEG, _SCAN = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xda"
-_GREY = (b"\x08\x00", b"\x10\x00")  # 8 or 16 bits, no colour
-_ANIMATED, _HEAD = b"acTL", 4096  # a PNG of several pictures says so before the first
+_JPEG, _SCAN = b"\xff\xd8\xff", b"\xff\xda"
 _MOST_SCANS = 64
 _COEFFICIENT_BYTES = 2
 
@@ -71,7 +69,7 @@ def decode(data: bytes, spec: ImageSpec) -> DecodedImage:
             return _dicom(data, spec)
         if data[:3] == _JPEG:
             return _jpeg(data, spec)
-        if data[:8] == _PNG and data[24:26] in _GREY and _ANIMATED not in data[:_HEAD]:
+        if is_grey_png(data):
             return _grey_png(data, spec)
         if is_netpbm(data):
             return _pgm(data, spec)
@@ -118,11 +116,8 @@ def _jpeg(data: bytes, spec: ImageSpec) -> DecodedImage:
 
 
 def _grey_png(data: bytes, spec: ImageSpec) -> DecodedImage:
-    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    check_size(width, height, spec)
-    values = imagecodecs.png_decode(data)
-    if values.shape != (height, width):
-        raise ImageRejected("unsupported", "a PNG with transparency is not read; use plain grey")
+    values = decode_png(data, spec)
+    height, width = values.shape
     factor, deep = reduction((width, height), spec), values.dtype == np.uint16
     small = reduced(values, factor)
     pixels = to_8_bit(small) if deep else small

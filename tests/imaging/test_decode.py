@@ -21,6 +21,7 @@ from ml_tasks.imaging.decode import decode
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import encoded, film
 from tests.counts import cases
+from tests.fuzz.mutations import with_checksums
 from tests.imaging.dicom_files import dicom_bytes
 
 SPEC = ImageSpec()
@@ -55,6 +56,18 @@ def several_frames(kind: str) -> bytes:
     first, second = Image.fromarray(PICTURE), Image.fromarray(255 - PICTURE)
     first.save(file, kind, save_all=True, append_images=[second])
     return file.getvalue()
+
+
+def changed(data: bytes, place: int) -> bytes:
+    """The bytes with one of them inverted."""
+    return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
+
+
+def many_chunks(number: int) -> bytes:
+    """A PNG with empty chunks of comment before its pixels."""
+    data = encoded(PICTURE)
+    empty = bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4, "big")
+    return data[:33] + number * empty + data[33:]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,17 @@ def test_other_pixel_types_become_grey(mode: str) -> None:
         (b"file,label\nmdb001.png,Positive\n", "not_an_image", "PNG, JPEG, TIFF, PGM and DICOM"),
         (encoded(PICTURE, "BMP"), "not_an_image", "not a readable image"),
         (encoded(PICTURE, "GIF"), "not_an_image", "not a readable image"),
-        (encoded(PICTURE)[:-4000], "unreadable", "damaged or cut off"),
+        (encoded(PICTURE)[:-4000], "unreadable", r"the file is cut off after 1\d,\d{3} bytes"),
+        (encoded(PICTURE)[:20], "unreadable", "damaged or cut off"),
+        (encoded(PICTURE)[:30], "unreadable", "the file is cut off after 30 bytes"),
+        (changed(encoded(PICTURE), 4000), "unreadable", "damaged at byte 33: a checksum differs"),
+        (
+            with_checksums(changed(encoded(PICTURE), 4000)),
+            "unreadable",
+            "its pixels cannot be unpacked",
+        ),
+        (encoded(PICTURE, transparency=7), "unsupported", "transparency is not read; use plain"),
+        (many_chunks(200_000), "unsupported", "over 200,000 chunks; save it anew"),
         (encoded(PICTURE, "JPEG")[:-2000], "unreadable", "damaged or cut off"),
         (encoded(PICTURE, "PPM")[:-2000], "unreadable", "damaged or cut off"),
         (encoded(PICTURE[:10]), "too_small", "160x10 pixels; each side needs at least 16"),
