@@ -21,7 +21,7 @@ from ml_tasks.imaging.spec import ImageSpec
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _GREY = (b"\x08\x00", b"\x10\x00")  # 8 or 16 bits, no colour
 _HEAD, _AROUND = 8, 12  # bytes of the signature; of a chunk's length, name and CRC
-_TRANSPARENT, _ANIMATED, _END = b"tRNS", b"acTL", b"IEND"
+_TRANSPARENT, _ANIMATED, _PIXELS, _END = b"tRNS", b"acTL", b"IDAT", b"IEND"
 _MOST_CHUNKS = 200_000  # a film of 50 megapixels in chunks of 8 kB has 13,000
 
 
@@ -38,19 +38,22 @@ def decode_png(data: bytes, spec: ImageSpec) -> NDArray[Any]:
     """
     width, height = struct.unpack_from(">II", data, 16)
     check_size(width, height, spec)
-    names = _checked_chunks(data)
+    names, end = _checked_chunks(data)
     if _TRANSPARENT in names:
         raise ImageRejected("unsupported", "a PNG with transparency is not read; use plain grey")
     if _ANIMATED in names:
         raise ImageRejected("unsupported", "the file holds several pictures; save one in each file")
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if _PIXELS not in names:
+        raise ImageRejected("unreadable", "the file is damaged: it holds no pixels")
+    # No further: OpenCV reads on after the last chunk, and takes the memory that another states.
+    values = cv2.imdecode(np.frombuffer(data, np.uint8, end), cv2.IMREAD_UNCHANGED)
     if values is None or values.shape != (height, width):
         raise ImageRejected("unreadable", "the file is damaged: its pixels cannot be unpacked")
     return values
 
 
-def _checked_chunks(data: bytes) -> set[bytes]:
-    """The names of all chunks up to the last, each with the checksum that it states."""
+def _checked_chunks(data: bytes) -> tuple[set[bytes], int]:
+    """The names of all chunks, each with the checksum that it states, and where the last ends."""
     names, place, view = set(), _HEAD, memoryview(data)
     for _ in range(_MOST_CHUNKS):
         if place + _AROUND > len(data):
@@ -66,6 +69,6 @@ def _checked_chunks(data: bytes) -> set[bytes]:
             )
         names.add(name)
         if name == _END:
-            return names
+            return names, end
         place = end
     raise ImageRejected("unsupported", f"the PNG has over {_MOST_CHUNKS:,} chunks; save it anew")
