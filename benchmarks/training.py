@@ -1,6 +1,6 @@
 """Training: our input against arrays in memory, and a GPU against Keras's defaults.
 
-`python -m benchmarks.training` measures on the CPU in about three minutes, `--xla` whether
+`python -m benchmarks.training` measures on the CPU in about ten minutes, `--xla` whether
 compiling pays, `--gpu` a GPU (KERAS_BACKEND=jax or torch where TensorFlow does not know it).
 """
 
@@ -73,7 +73,7 @@ def rows(folder: Path, effort: Effort) -> list[Row]:
     """Bytes mapped from the disk, as training reads them, against floats in memory; one network."""
     pixels, labels = _pictures(folder, _BATCH * _STEPS)
     floats = pixels[..., np.newaxis].astype(np.float32)
-    trainer, rounds = _trainer(Arithmetic()), max(2, effort.rounds // 6)
+    trainer, rounds = _trainer(Arithmetic()), max(2, effort.rounds // 2)
     batches = Timed(pixels, labels, np.arange(len(labels)), _BATCH, seed=1)
     seconds = in_turn(
         {
