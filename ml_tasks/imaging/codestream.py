@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 Stream = bytes | memoryview
 
 SEQUENTIAL, PROGRESSIVE, LOSSLESS, JPEG_LS = (0xC0, 0xC1), 0xC2, 0xC3, 0xF7
@@ -42,6 +44,16 @@ class Codestream:
     process: int = 0  # of JPEG: the second byte of its frame's marker
     samples: float = 1.0  # of JPEG: values in all components for each pixel
     halvings: int = 0  # of JPEG 2000: how often it can be halved while it is decoded
+
+
+def jpeg_scans(data: Stream) -> int:
+    """How many scans a JPEG has, or at most: each marker of one is counted, wherever it stands.
+
+    By NumPy, in pairs of bytes: `bytes.count` would take as long as half of the cleaning.
+    """
+    marker = int.from_bytes((0xFF, _START_OF_SCAN), "little")
+    pairs = (np.frombuffer(data, "<u2", (len(data) - at) // 2, at) for at in (0, 1))
+    return sum(int(np.count_nonzero(pair == marker)) for pair in pairs)
 
 
 def jpeg_codestream(data: Stream) -> Codestream:

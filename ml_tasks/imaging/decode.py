@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ml_tasks.errors import ImageRejected
-from ml_tasks.imaging.codestream import PROGRESSIVE, SEQUENTIAL, jpeg_codestream
+from ml_tasks.imaging.codestream import PROGRESSIVE, SEQUENTIAL, jpeg_codestream, jpeg_scans
 from ml_tasks.imaging.dicom import header_of, is_dicom, read_dicom
 from ml_tasks.imaging.dicom_pixels import shown_values, stored_values
 from ml_tasks.imaging.grey_levels import Values, reduced, reduced_in_strips, reduction, to_8_bit
@@ -25,7 +25,7 @@ from ml_tasks.imaging.tiff import checked_tiff, is_tiff
 FORMATS = ("PNG", "TIFF")  # that Pillow is asked for
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".dcm", ".dicom")
 
-_JPEG, _SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_JPEG = b"\xff\xd8\xff"
 _MOST_SCANS = 64
 _COEFFICIENT_BYTES = 2
 
@@ -92,7 +92,7 @@ def _jpeg(data: bytes, spec: ImageSpec) -> DecodedImage:
     check_size(width, height, spec)
     if colours in ("CMYK", "YCCK"):
         raise ImageRejected("unsupported", f"pixel type {colours} is not read; use grey")
-    frame, scans = jpeg_codestream(data), data.count(_SCAN)
+    frame, scans = jpeg_codestream(data), jpeg_scans(data)
     if scans > _MOST_SCANS:  # each one costs a pass over the whole picture
         raise ImageRejected("unsupported", f"the JPEG has more than {_MOST_SCANS} scans")
     if frame.process not in (*SEQUENTIAL, PROGRESSIVE):
