@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,25 @@ def encoded(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
+
+
+def png_chunk(kind: bytes, body: bytes = b"") -> bytes:
+    """A chunk of a PNG file, with its length and checksum."""
+    checked = kind + body
+    return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size and that holds next to nothing."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    data = png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + header + data + png_chunk(b"IEND")
+
+
+def with_chunks(png: bytes, chunks: bytes) -> bytes:
+    """A PNG file with these chunks between its header and what follows."""
+    header = 33  # bytes of the signature and of IHDR, which is always as long
+    return png[:header] + chunks + png[header:]
 
 
 def write_raw(

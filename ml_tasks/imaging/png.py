@@ -21,6 +21,7 @@ _MAGIC = b"\x89PNG\r\n\x1a\n"
 _GREY = (b"\x08\x00", b"\x10\x00")  # 8 or 16 bits, no colour
 _HEAD, _AROUND = 8, 12  # bytes of the signature; of a chunk's length, name and CRC
 _TRANSPARENT, _ANIMATED, _PIXELS, _END = b"tRNS", b"acTL", b"IDAT", b"IEND"
+_REMEDY = "copy or export it again"
 _MOST_CHUNKS = 200_000  # a film of 50 megapixels in chunks of 8 kB has 13,000
 
 
@@ -43,7 +44,7 @@ def decode_png(data: bytes, spec: ImageSpec) -> NDArray[Any]:
     if _ANIMATED in names:
         raise ImageRejected("unsupported", "the file holds several pictures; save one in each file")
     if _PIXELS not in names:
-        raise ImageRejected("unreadable", "the file is damaged: it holds no pixels")
+        raise ImageRejected("unreadable", f"the file is damaged: it holds no pixels; {_REMEDY}")
     # With a length of its own, no other chunk than those that were looked at is read.
     return _unpacked(memoryview(data)[:end], (height, width), data[24] // 8)
 
@@ -57,7 +58,8 @@ def _unpacked(file: memoryview, shape: tuple[int, int], bytes_each: int) -> NDAr
         # is a hundred bytes for each damaged file.
         values.resize((0, 0), refcheck=False)
         raise ImageRejected(
-            "unreadable", f"the file is damaged: its pixels cannot be unpacked ({error})"
+            "unreadable",
+            f"the file is damaged: its pixels cannot be unpacked ({error}); {_REMEDY}",
         ) from error
     return values
 
@@ -66,17 +68,18 @@ def _checked_chunks(data: bytes) -> tuple[set[bytes], int]:
     """The names of all chunks, each with the checksum that it states, and where the last ends."""
     names, place, view = set(), _HEAD, memoryview(data)
     for _ in range(_MOST_CHUNKS):
-        if place + _AROUND > len(data):
-            raise ImageRejected("unreadable", f"the file is cut off after {len(data):,} bytes")
-        (length,) = struct.unpack_from(">I", data, place)
+        length = int.from_bytes(data[place : place + 4], "big")
         name, end = data[place + 4 : place + 8], place + _AROUND + length
         if end > len(data):
-            raise ImageRejected("unreadable", f"the file is cut off after {len(data):,} bytes")
+            raise ImageRejected(
+                "unreadable", f"the file is cut off after {len(data):,} bytes; {_REMEDY}"
+            )
         (stated,) = struct.unpack_from(">I", data, end - 4)
         found = imagecodecs.deflate_crc32(view[place + 4 : end - 4])  # type: ignore[arg-type]
         if found != stated:
             raise ImageRejected(
-                "unreadable", f"the file is damaged at byte {place:,}: a checksum differs"
+                "unreadable",
+                f"the file is damaged at byte {place:,}: a checksum differs; {_REMEDY}",
             )
         names.add(name)
         if name == _END:

@@ -12,9 +12,8 @@ from ml_tasks.config import DataConfig
 from ml_tasks.dataset.manifest import ManifestRow, read_rows, write_rows
 from ml_tasks.dataset.scan import class_folders
 from ml_tasks.errors import DataError
-from tests.builders import breast_shape, encoded, film, write_csv, write_raw
+from tests.builders import breast_shape, encoded, film, png_header, write_csv, write_raw
 from tests.builders import scanned as films_of
-from tests.imaging.test_decode import png_header
 
 
 def scanned(raw: Path, **settings: object) -> dict[str, ManifestRow]:

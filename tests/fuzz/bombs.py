@@ -19,7 +19,7 @@ from PIL import Image
 from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.spec import ImageSpec
-from tests.builders import encoded, film
+from tests.builders import encoded, film, png_chunk, with_chunks
 from tests.imaging.dicom_files import ENCODERS, JPEG, RLE, dicom_bytes, encapsulated
 
 FOLDER = "MAMMO_BOMBS"  # names the folder of the files to a process that reads them
@@ -173,22 +173,19 @@ def _segments() -> bytes:
     return data[:2] + b"\xff\xfe\0\x02" * 3_000_000 + data[2:]
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    checked = kind + body
-    return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
+def _commented_png(kind: bytes, body: bytes, times: int = 1) -> bytes:
+    """A PNG with chunks before its pixels."""
+    return with_chunks(encoded(film(1)), times * png_chunk(kind, body))
 
 
-def _commented_png(kind: bytes, head: bytes, megabytes: int, times: int = 1) -> bytes:
-    """A PNG with chunks of many megabytes, packed, before its pixels."""
-    data = encoded(film(1))
-    packed = zlib.compress(bytes(megabytes * 1_000_000), 9) if megabytes else b""
-    return data[:33] + times * _chunk(kind, head + packed) + data[33:]
+def _packed_png(kind: bytes) -> bytes:
+    """A PNG with a named text or profile of 900 MB, packed."""
+    return _commented_png(kind, b"a\0\0" + zlib.compress(bytes(900_000_000), 9))
 
 
 def _endless_png() -> bytes:
     """A PNG without pixels, and a chunk of 2 GiB after its end."""
-    data = encoded(film(1))
-    return data[:33] + _chunk(b"IEND", b"") + b"\x80\0\0\0IDAT" + data[33:]
+    return with_chunks(encoded(film(1)), png_chunk(b"IEND") + b"\x80\0\0\0IDAT")
 
 
 def _png(width: int, height: int, colour: int, samples: int, bits: int = 8) -> bytes:
@@ -196,7 +193,7 @@ def _png(width: int, height: int, colour: int, samples: int, bits: int = 8) -> b
     packer, row = zlib.compressobj(1), bytes(1 + width * samples * bits // 8)
     body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    chunks = _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+    chunks = png_chunk(b"IHDR", head) + png_chunk(b"IDAT", body) + png_chunk(b"IEND")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -264,9 +261,15 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "PNG of zeros in colour": (lambda: _png(7000, 7000, 2, 3), "too_large"),
     "smaller PNG of zeros in colour": (lambda: _png(5400, 5400, 2, 3), "no_breast"),
     "PNG with a chunk of 2 GiB": (_endless_png, "unreadable"),
-    "PNG with a comment of 900 MB": (lambda: _commented_png(b"zTXt", b"a\0\0", 900), "read"),
-    "PNG with a profile of 900 MB": (lambda: _commented_png(b"iCCP", b"a\0\0", 900), "read"),
-    "PNG of 150,000 comments": (lambda: _commented_png(b"tEXt", b"a\0", 0, 150_000), "read"),
+    "PNG with a comment of 900 MB": (
+        lambda: _packed_png(b"zTXt"),
+        "read",
+    ),
+    "PNG with a profile of 900 MB": (
+        lambda: _packed_png(b"iCCP"),
+        "read",
+    ),
+    "PNG of 150,000 comments": (lambda: _commented_png(b"tEXt", b"a\0", 150_000), "read"),
     "PGM of 4096 levels": (lambda: _pgm(4095), "read"),
     "PGM of 255 levels": (lambda: _pgm(254), "read"),
     "PGM as text": (lambda: _pgm(255, 2), "too_large"),

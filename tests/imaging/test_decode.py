@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import resource
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.decode import decode
 from ml_tasks.imaging.spec import ImageSpec
-from tests.builders import encoded, film
+from tests.builders import encoded, film, png_chunk, png_header, with_chunks
 from tests.counts import cases
 from tests.fuzz.mutations import with_checksums
 from tests.imaging.dicom_files import dicom_bytes
@@ -39,18 +37,6 @@ def stretched(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.clip((pixels - low) * 255 / (high - low), 0, 255)
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size and that holds next to nothing."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b"")
-
-
 def several_frames(kind: str) -> bytes:
     file = io.BytesIO()
     first, second = Image.fromarray(PICTURE), Image.fromarray(255 - PICTURE)
@@ -61,13 +47,6 @@ def several_frames(kind: str) -> bytes:
 def changed(data: bytes, place: int) -> bytes:
     """The bytes with one of them inverted."""
     return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
-
-
-def many_chunks(number: int) -> bytes:
-    """A PNG with empty chunks of comment before its pixels."""
-    data = encoded(PICTURE)
-    empty = bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4, "big")
-    return data[:33] + number * empty + data[33:]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +166,11 @@ def test_other_pixel_types_become_grey(mode: str) -> None:
             "its pixels cannot be unpacked",
         ),
         (encoded(PICTURE, transparency=7), "unsupported", "transparency is not read; use plain"),
-        (many_chunks(200_000), "unsupported", "over 200,000 chunks; save it anew"),
+        (
+            with_chunks(encoded(PICTURE), 200_000 * png_chunk(b"tEXt")),
+            "unsupported",
+            "over 200,000 chunks; save it anew",
+        ),
         (encoded(PICTURE, "JPEG")[:-2000], "unreadable", "damaged or cut off"),
         (encoded(PICTURE, "PPM")[:-2000], "unreadable", "damaged or cut off"),
         (encoded(PICTURE[:10]), "too_small", "160x10 pixels; each side needs at least 16"),

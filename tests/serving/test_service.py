@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import signal
 import socket
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,25 +14,13 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.builders import png_header
 from tests.serving.conftest import LIMIT, served, wait_for
 from tests.toy_run import make_bundle, phantom
 
 
 def ask(service: httpx.Client, data: bytes, name: str = "image.png") -> httpx.Response:
     return service.post("/inference/predict", files={"file": (name, data)})
-
-
-def bomb() -> bytes:
-    """A PNG whose header claims 60,000 x 60,000 pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
 
 
 def blank() -> bytes:
@@ -64,7 +50,7 @@ def test_large_uploads_are_taken_up_to_the_limit(service: httpx.Client) -> None:
         (b"", 422, "empty"),
         (b"%PDF-1.4 no image", 422, "not_an_image"),
         (phantom(90)[:300], 422, "unreadable"),
-        (bomb(), 413, "too_large"),
+        (png_header(60000, 60000), 413, "too_large"),
         (blank(), 422, "no_breast"),
     ],
 )

@@ -15,7 +15,7 @@ from ml_tasks.records import Decision, EvaluationRecord, ImageRecord, ReleaseRec
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.release.lineage import code_sha256
-from ml_tasks.run_paths import RECORD, RunPaths
+from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 from ml_tasks.tracking.place import place_of
 from tests.toy_run import ToyRun, make_toy_run, toy_metrics
@@ -57,7 +57,7 @@ def write_metrics(run: RunPaths, auc: float = 0.91) -> None:
     write_json(run.stage("evaluate") / "metrics.json", metrics)
     metrics_sha256 = sha256_file(run.stage("evaluate") / "metrics.json")
     record = run.load(EvaluationRecord).model_copy(update={"metrics_sha256": metrics_sha256})
-    write_json(run.stage("evaluate") / RECORD, record.model_dump(mode="json"))
+    run.seal(run.stage("evaluate"), record)
 
 
 def moved_to(releases: Path, version: str) -> None:
