@@ -63,6 +63,14 @@ def test_without_docker_the_image_stages_are_skipped_with_the_reason(clone: Path
     assert "SKIP_DOCKER" in done.stdout
 
 
+def test_what_demo_leaves_is_not_in_the_way_of_make_test(clone: Path) -> None:
+    """A folder of a run may have the name of a package that is imported."""
+    for name in ("data", "mlflow", "releases", "runs"):
+        (clone / name).mkdir(exist_ok=True)
+    done = _make(clone, "lint", {})
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 def _make(
     folder: Path, target: str, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
