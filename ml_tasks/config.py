@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ml_tasks.config_gate import GatePolicy
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.config_section import Section
 from ml_tasks.config_tracking import TrackingConfig, without_login
 from ml_tasks.config_training import TrainingConfig
@@ -130,18 +131,6 @@ class EvaluationConfig(Section):
     seed: int = Field(1, ge=0)  # of the bootstrap
 
 
-class ReleaseConfig(Section):
-    """The image and where it goes."""
-
-    image: str = Field("mammography-inference", pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
-    registry: str = Field("localhost:5000", pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?(/[a-z0-9._/-]+)?$")
-    registry_url: str | None = Field(None, pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")
-    push: bool = True
-    push_attempts: int = Field(4, ge=1, le=20)
-    smoke_images: int = Field(16, ge=1, le=1000)
-    smoke_ready_seconds: float = Field(60, gt=0, le=600)
-
-
 class Config(Section):
     """The whole of config.yaml."""
 
@@ -251,6 +240,7 @@ def _anchored(config: Config, folder: Path) -> Config:
         update={
             "paths": config.paths.model_copy(update=paths),
             "model": model,
+            "release": config.release.anchored(folder),
             "tracking": config.tracking.anchored(folder),
         }
     )

@@ -52,7 +52,7 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
     check_release_image(client, image.image_id, Path(image.bundle))
     samples = _samples(run, config.release.smoke_images)
     with isolated(client, image.image_id, run.run_id) as running, running.http:
-        ready = running.wait_until_ready(config.release.smoke_ready_seconds)
+        ready = running.wait_until_ready(config.release.smoke.ready_seconds)
         log.info("the image is ready after %.1f s", ready)
         difference = _compare(running, run, samples, image.version)
         refusals = {name: _refused(running, name, data) for name, data in _BAD_INPUT.items()}

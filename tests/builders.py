@@ -23,10 +23,10 @@ from ml_tasks.config import (
     DataConfig,
     ModelConfig,
     PathsConfig,
-    ReleaseConfig,
     SplitConfig,
     ValidationConfig,
 )
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.config_training import AugmentationConfig, TrainingConfig
 from ml_tasks.dataset.examine_files import Examiner

@@ -17,11 +17,11 @@ from ml_tasks.build_image import build_image
 from ml_tasks.config import (
     Config,
     DataConfig,
-    ReleaseConfig,
     ValidationConfig,
     save_config,
 )
 from ml_tasks.config_gate import GatePolicy
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.dataset.examine_files import KEY_VARIABLE
 from ml_tasks.dataset.manifest import IndexRow, ManifestRow, read_rows
 from ml_tasks.errors import DataError

@@ -13,8 +13,9 @@ from mlflow import MlflowClient
 
 from ml_tasks import sequences
 from ml_tasks.build_image import _parts
-from ml_tasks.config import Config, ReleaseConfig, load_config, save_config
+from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.config_gate import GatePolicy, NonInferiority
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped, StorageError
 from ml_tasks.model.checkpoint import CheckpointStore

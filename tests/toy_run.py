@@ -13,7 +13,8 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from ml_tasks.config import Config, PathsConfig, ReleaseConfig, save_config
+from ml_tasks.config import Config, PathsConfig, save_config
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.dataset.manifest import IndexRow, write_rows
 from ml_tasks.dataset.pictures import array_file
 from ml_tasks.dataset.predictions import PredictionRow

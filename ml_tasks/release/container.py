@@ -60,7 +60,7 @@ class RunningImage:
             time.sleep(_ASK_EVERY)
         raise ReleaseError(
             f"the image was not ready within {seconds:g} s ({reason}):\n{self.last_lines()}\n"
-            "raise release.smoke_ready_seconds if this machine is slow"
+            "raise release.smoke.ready_seconds if this machine is slow"
         )
 
     def last_lines(self, count: int = 15) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
-from ml_tasks.config import ReleaseConfig
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import ChampionError, RegistryUnavailable
 
 _TIMEOUT = 20  # seconds

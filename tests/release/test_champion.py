@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_tasks.config import Config, PathsConfig, ReleaseConfig
+from ml_tasks.config import Config, PathsConfig
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import ChampionError, RegistryUnavailable, StageOrderError
 from ml_tasks.release.bundle import add_record
 from ml_tasks.release.champion import champion_of, find_champion, note_champion

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_tasks.config import ReleaseConfig
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import ChampionError, RegistryUnavailable
 from ml_tasks.local_stack.registry import registry_program
 from ml_tasks.release.registry_api import manifest_url, tag_digest
