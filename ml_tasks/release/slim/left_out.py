@@ -18,7 +18,10 @@ _STANDARD_LIBRARY = (
     # Packages come from the virtual environment alone.
     *("dist-packages", "site-packages", "ensurepip", "venv", "distutils", "sitecustomize.py"),
     # Programs for people at a keyboard, and what they draw with.
-    *("idlelib", "lib2to3", "pydoc_data", "turtle.py", "turtledemo", "tkinter", "curses"),
+    *("idlelib", "lib2to3", "pydoc.py", "pydoc_data", "turtle.py", "turtledemo", "tkinter"),
+    *("curses", "doctest.py", "pickletools.py", "unittest"),
+    # Protocols that are not spoken, and decimal numbers without the faster module.
+    *("dbm", "imaplib.py", "mailbox.py", "nntplib.py", "wsgiref", "xmlrpc", "_pydecimal.py"),
     # What embeds Python or links with it.
     "config-3*",
     # Databases, line editing and NIS: each brings libraries of Debian's that nothing else needs.
@@ -26,17 +29,24 @@ _STANDARD_LIBRARY = (
     *("_tkinter.*", "ossaudiodev.*", "_test*.so", "_ctypes_test.*", "xxlimited*", "_xx*.so"),
 )
 
+# Whole packages, with what tells of them (`*.dist-info`), so that no list of contents names them.
+_DISTRIBUTIONS = (
+    # What installs packages.
+    *("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils"),  # "-precedence.pth"
+    # What the package ml_tasks needs outside of the service alone.
+    *("pyyaml", "yaml", "_yaml"),
+    # Required by ONNX Runtime for its tools, which are left out too.
+    *("protobuf", "google", "flatbuffers"),
+)
+
 # Below `site-packages`; * also stands for slashes.
 _PACKAGES = (
-    "_distutils_hack/*",
-    "distutils-precedence.pth",
-    "pip/*",
-    "setuptools/*",
     # OpenCV: detectors' data.
     "cv2/data/*.xml",
-    # NumPy: building on it, compiling Fortran.
+    # NumPy: building on it, compiling Fortran, its tests, and parts that load when first used.
     *("numpy/_core/include/*", "numpy/_core/lib/*", "numpy/distutils/*", "numpy/f2py/*"),
-    *("numpy/_pyinstaller/*", "numpy/random/*", "numpy/doc/*"),
+    *("numpy/_pyinstaller/*", "numpy/testing/*", "numpy/conftest.py", "numpy/_core/_simd.*"),
+    *("numpy/_core/*_tests.*", "numpy/fft/*", "numpy/polynomial/*", "numpy/random/*"),
     # ONNX Runtime: the library for programs in C (Python's module holds all of it once more),
     # bridges to other hardware, and what makes or changes a model.
     *("onnxruntime/capi/libonnxruntime*.so*", "onnxruntime/quantization/*"),
@@ -72,6 +82,8 @@ def in_standard_library(name: PurePosixPath) -> bool:
 def in_packages(name: PurePosixPath) -> bool:
     """Whether a file below `site-packages` is left out; libraries of wheels come when needed."""
     if name.parts[0].endswith(".libs") or _for_builders(name):
+        return True
+    if name.parts[0].partition("-")[0].lower() in _DISTRIBUTIONS:
         return True
     if name.parts[0] == "imagecodecs" and name.suffix == ".so":
         return name.name.split(".")[0] not in _CODECS
