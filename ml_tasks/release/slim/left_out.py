@@ -59,8 +59,10 @@ _PACKAGES = (
 )
 
 # The modules of imagecodecs are loaded when one of their functions is first asked for.
-_CODECS = ("_deflate", "_imcd", "_jpeg8", "_jpegls", "_ljpeg", "_png", "_shared", "_shared_cython")
-_CODECS += ("_dicomrle", "_jpegsof3")
+_CODECS = (
+    *("_deflate", "_dicomrle", "_imcd", "_jpeg8", "_jpegls", "_ljpeg", "_png"),
+    *("_shared", "_shared_cython"),
+)
 
 # Libraries that only functions need which are never called, by the module that asks for them.
 UNCALLED = {
