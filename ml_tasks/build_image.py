@@ -22,7 +22,7 @@ from ml_tasks.records import (
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
-from ml_tasks.release.lineage import code_sha256
+from ml_tasks.release.lineage import code_sha256, source_revision
 from ml_tasks.release.model_card import model_card
 from ml_tasks.release.production import keep_training_data
 from ml_tasks.release.serving_base import serving_base_reference
@@ -139,7 +139,9 @@ def _parts(run: RunPaths, decision: Decision) -> dict[str, Path | bytes]:
 
 def _lineage(run: RunPaths, data: PreprocessRecord, training: TrainRecord) -> dict[str, Any]:
     marks = [run.mark(kind) for kind in (PreprocessRecord, TrainRecord, EvaluationRecord, Decision)]
+    revision = source_revision()
     return {
+        **({"source_revision": revision} if revision else {}),
         "run_id": run.run_id,
         "run_started_at": data.started_at,
         "manifest_sha256": data.manifest_sha256,
