@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from ml_tasks.release.bundle import FILES, SUMS
 from ml_tasks.release.champion import note_champion
 from ml_tasks.release.serving_base import checkout_file, serving_sources
 from ml_tasks.run_paths import RunPaths
+from ml_tasks.serving.packages import installed
 from ml_tasks.train import train
 from ml_tasks.validation import validate_data
 from tests.builders import NO_CHAMPION, film, quick_training, toy_config, use_toy_network
@@ -136,7 +138,7 @@ class EngineWithoutDocker:
     """Stands for an engine where only what it is given counts: it keeps the image's archive."""
 
     def __init__(self) -> None:
-        self.images = self
+        self.images = self.containers = self
         self.archive = b""
 
     def get(self, name: str) -> SimpleNamespace:
@@ -146,6 +148,9 @@ class EngineWithoutDocker:
 
     def load(self, archive: IO[bytes]) -> None:
         self.archive = archive.read()
+
+    def run(self, image: str, **_: Any) -> str:
+        return json.dumps(installed())
 
 
 def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_made_from(
@@ -157,7 +162,7 @@ def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_made_from(
     archive = list(members("archive", io.BytesIO(engine.archive)))
     names = {name.rsplit("!", 1)[1] for name, _ in archive}
     assert {f"release/{name}" for name in (*FILES, SUMS)} < names
-    assert len(names) == len((*FILES, SUMS)) + len(["release", "manifest.json", "config"])
+    assert len(names) == len((*FILES, SUMS)) + len(["release", "layer", "config", "manifest"])
     assert {path.name for path in Path(record.bundle).iterdir()} == {*FILES, SUMS}
     assert traces(planted.strings, archive) == []
     assert planted.traces() == []

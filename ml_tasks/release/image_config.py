@@ -76,7 +76,7 @@ def release_config(
     base: BaseImage, layer: str, labels: Mapping[str, str], created: str, step: str
 ) -> bytes:
     """The JSON of an image that puts `layer` on the base; `step` is what its history says."""
-    content = {
+    content: dict[str, Any] = {
         **base.platform,
         "created": created,
         "config": {**base.config, "Labels": {**base.labels, **labels}},
