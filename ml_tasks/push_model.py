@@ -15,6 +15,7 @@ from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
 from ml_tasks.release.ledger import Move, note_move, read_moves
 from ml_tasks.release.registry import PushReport, digest_of, patiently, push
+from ml_tasks.release.statement import attest
 from ml_tasks.run_paths import RunPaths
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
     lost = before is None and [move.version for move in moves[-1:]] == [image.version]
     if before not in (report.digest, decision.production) and not lost:
         raise _other_champion(before, decision, image)
+    attest(config, client, image, smoke, report.digest)  # nothing serves without its statement
     moved = _move_production(client, image, repository, attempts, before, report.digest)
     if before == report.digest:  # an earlier attempt moved it, from what the gate compared with
         before = decision.production

@@ -71,7 +71,9 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
     assert second.bytes_skipped > 0
     assert sorted(path.name for path in record_folder(tested).iterdir()) == [
         "push.json",
+        "sbom.json",
         "smoke.json",
+        "statement.dsse.json",
         "training_data.npz",
     ]
     (move,) = read_moves(tested.config.paths.releases) or []
