@@ -18,7 +18,7 @@ MOST_PICTURES = 200  # more hardly move the ranges any further
 _AT_ONCE = 8
 # What carries the features of a DenseNet. Its norms stand before the convolutions they belong to,
 # so half of them cannot be folded; with their scalings they stay in float32.
-_QUANTISED = ("Conv", "Concat", "MaxPool", "AveragePool", "Relu")
+_QUANTISED = ("Conv",)
 Pictures = NDArray[np.uint8]
 
 
