@@ -24,6 +24,7 @@ from ml_tasks.evaluation.judging import Judged, judge
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.evaluation.plots import training_plot
+from ml_tasks.evaluation.reference import reference_of
 from ml_tasks.evaluation.report_plots import plots_of_test
 from ml_tasks.evaluation.shipped_precision import ShippedPrecision
 from ml_tasks.evaluation.worst_cases import Case, false_negatives, false_positives
@@ -76,6 +77,7 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
         log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
         judged = judge(chosen.raw, index, cleaned, config.evaluation)
         judged = _compared(judged, run, config, index, chosen.precision)
+        judged = _with_reference(judged, run, cleaned, index)
         record = _written(run, work, judged, difference)
         cases = _worst_cases(chosen.scorer, cleaned, index, judged)
         _write_report(run, config, work, record, judged, chosen.raw, cases)
@@ -157,6 +159,20 @@ def _compared(
         config.evaluation.seed,
     )
     metrics = judged.metrics.model_copy(update={"comparison": comparison, "precision": precision})
+    return replace(judged, metrics=metrics)
+
+
+def _with_reference(
+    judged: Judged, run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow]
+) -> Judged:
+    """With what the training pictures have in common, by which the service knows other images."""
+    pictures = _pictures(run, cleaned, index, Split.TRAIN)
+    reference = reference_of(pictures)
+    if reference is None:
+        log.warning(
+            "%d training pictures are too few to tell by them what is no mammogram", len(pictures)
+        )
+    metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 
 
