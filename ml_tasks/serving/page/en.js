@@ -29,7 +29,6 @@ export const en = {
   service: {
     asking: "Asking the service…",
     ready: "Ready",
-    readyFor: "Ready: model {version}",
     notReady: "The model is being loaded. Images wait until it is ready.",
     broken: "This service cannot answer: its release is broken. Tell your administrator.",
     offline: "The service does not answer. The page keeps trying; images wait until it is back.",
@@ -148,11 +147,11 @@ export const en = {
   },
   confidences: { "very high": "very high", high: "high", moderate: "moderate", low: "low" },
   qualities: {
-    blank: "The picture is nearly blank: there may be no breast in it.",
-    inverted: "The picture was inverted (dark on bright) and has been turned round. See that it looks right.",
-    unlike_training: "The picture is unlike those the model learned from; it may be no mammogram. Do not rely on this answer.",
+    blank: "The breast shows no structure that could be judged.",
+    inverted: "The background is white, or cannot be told: see that the picture shows a bright breast on dark ground.",
+    unlike_training: "The picture is unlike those the model learned from. Do not rely on this answer.",
     cropped: "The breast seems cut off at an edge. What lies outside was not judged.",
-    low_resolution: "The picture has few pixels. Fine signs such as microcalcifications are lost.",
+    low_resolution: "The breast has few pixels in this file: fine signs are lost.",
   },
   refusals: {
     empty: ["The file is empty.", "Copy or export it again."],
@@ -168,7 +167,7 @@ export const en = {
     broken_off: ["The transfer broke off, though the service is there.", "The file may be larger than the service takes, or may have changed or moved on the disk. Choose it again, or export it smaller."],
     folder: ["This is a folder.", "Open it and choose the files in it."],
     still_busy: ["The service stayed busy.", "Try again later."],
+    other: ["The service gives no answer.", "See what it says."],
     odd_answer: ["The answer cannot be understood.", "Reload the page; if it happens again, tell your administrator."],
   },
-  otherRefusal: ["The service gives no answer.", "See what it says."],
 };

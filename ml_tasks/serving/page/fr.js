@@ -29,7 +29,6 @@ export const fr = {
   service: {
     asking: "Interrogation du service…",
     ready: "Prêt",
-    readyFor: "Prêt : modèle {version}",
     notReady: "Le modèle est en cours de chargement. Les images attendent qu’il soit prêt.",
     broken: "Ce service ne peut pas répondre : sa version du modèle est endommagée. Prévenez votre administrateur.",
     offline: "Le service ne répond pas. La page réessaie ; les images attendent son retour.",
@@ -148,11 +147,11 @@ export const fr = {
   },
   confidences: { "very high": "très élevée", high: "élevée", moderate: "modérée", low: "faible" },
   qualities: {
-    blank: "L’image est presque vide : il se peut qu’elle ne montre aucun sein.",
-    inverted: "L’image était inversée (sombre sur clair) et a été rétablie. Vérifiez son aspect.",
-    unlike_training: "L’image diffère de celles qu’a apprises le modèle ; ce n’est peut-être pas une mammographie. Ne vous fiez pas à cette réponse.",
+    blank: "Le sein ne montre aucune structure qui puisse être jugée.",
+    inverted: "Le fond est blanc, ou ne peut être déterminé : vérifiez que l’image montre un sein clair sur fond sombre.",
+    unlike_training: "L’image diffère de celles qu’a apprises le modèle. Ne vous fiez pas à cette réponse.",
     cropped: "Le sein semble coupé à un bord. Ce qui se trouve au-delà n’a pas été jugé.",
-    low_resolution: "L’image a peu de pixels. Les signes fins, comme les microcalcifications, sont perdus.",
+    low_resolution: "Le sein a peu de pixels dans ce fichier : les signes fins sont perdus.",
   },
   refusals: {
     empty: ["Le fichier est vide.", "Copiez-le ou exportez-le à nouveau."],
@@ -168,7 +167,7 @@ export const fr = {
     broken_off: ["L’envoi s’est interrompu, bien que le service réponde.", "Le fichier dépasse peut-être la taille admise, ou a changé ou été déplacé sur le disque. Choisissez-le à nouveau ou exportez-le plus petit."],
     folder: ["Ceci est un dossier.", "Ouvrez-le et choisissez les fichiers qu’il contient."],
     still_busy: ["Le service est resté occupé.", "Réessayez plus tard."],
+    other: ["Le service ne donne pas de réponse.", "Voyez son message."],
     odd_answer: ["La réponse n’a pas pu être comprise.", "Rechargez la page ; si cela se répète, prévenez votre administrateur."],
   },
-  otherRefusal: ["Le service ne donne pas de réponse.", "Voyez son message."],
 };

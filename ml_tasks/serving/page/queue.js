@@ -42,11 +42,6 @@ export class Queue {
     this.running = false;
   }
 
-  add(items) {
-    this.items.push(...items);
-    this.run();
-  }
-
   remove(item) {
     this.items = this.items.filter((other) => other !== item);
   }

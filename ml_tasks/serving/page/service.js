@@ -18,8 +18,11 @@ export class Refused extends Error {
 /** No answer came: no network, no service, or a transfer that broke off. */
 export class Unreachable extends Error {}
 
+/** Takes a key; false for one that no header can carry, so it is wrong without asking. */
 export function useKey(text) {
+  if (!/^[\x21-\x7e]+$/.test(text)) return false;
   key = text;
+  return true;
 }
 
 export function hasKey() {
@@ -52,7 +55,6 @@ export async function askPrediction(file) {
 }
 
 async function ask(path, { seconds, ...options }) {
-  // As bytes, since a header of other characters makes fetch throw before it sends.
   const headers = key === "" ? {} : { authorization: `Bearer ${key}` };
   const signal = AbortSignal.timeout(seconds * 1000);
   let response;

@@ -84,3 +84,8 @@ export function size(bytes) {
   const format = { style: "unit", unit, maximumFractionDigits: bytes < 1e4 ? 1 : 0 };
   return new Intl.NumberFormat(region(), format).format(amount);
 }
+
+export function seconds(count) {
+  const format = { style: "unit", unit: "second", unitDisplay: "long" };
+  return new Intl.NumberFormat(region(), format).format(count);
+}
