@@ -3,7 +3,7 @@
 import { element, pair } from "./element.js";
 import { figures } from "./figures.js";
 import { markdown } from "./markdown.js";
-import { rule } from "./rule.js";
+import { ruleInWords } from "./rule.js";
 import { known, percent, say, told } from "./words.js";
 
 let described = null; // as /v1/model gave it
@@ -46,7 +46,7 @@ function facts(model) {
     pair(say("model.version"), element("code", {}, model.model_version)),
     pair(say("model.tells"), classes.join(", ")),
     pair(say("model.threshold"), percent(model.threshold, 2)),
-    pair(say("model.rule"), rule(model.threshold_rule ?? "")),
+    pair(say("model.rule"), ruleInWords(model.threshold_rule ?? "")),
   );
 }
 

@@ -71,11 +71,12 @@ function waiting() {
 function showCard(item) {
   const before = cards.get(item);
   const made = card(item, waiting(), actions);
-  const held = before?.contains(document.activeElement);
+  const held = before?.contains(document.activeElement) ? document.activeElement : null;
   if (before) before.replaceWith(made);
   else at("cards").append(made);
   cards.set(item, made);
-  if (held) made.focus();
+  // The keyboard stays where it was: on the same button, or on the card that took its place.
+  if (held) (made.querySelector(`[data-act="${held.dataset.act}"]`) ?? made).focus();
 }
 
 function showTally() {
@@ -199,5 +200,6 @@ at("language").addEventListener("click", () => {
   history.replaceState(null, "", address); // so that a reload keeps it, though nothing is stored
   showTexts();
 });
+at("files").disabled = false; // it was, until a script could take what is chosen
 showTexts();
 status.check();

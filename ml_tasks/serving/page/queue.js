@@ -16,9 +16,10 @@ export class Item {
     this.refusal = null;
     this.asked = null; // when the answer came
     this.again = 0; // seconds until the next try
-    this.tries = 0;
+    this.tries = 0; // that found the queue full
+    this.breaks = 0; // transfers that broke off
     this.map = true;
-    this.opacity = 60; // percent
+    this.opacity = 80; // percent
     if (isFolder) this.refuse("folder", "");
   }
 
@@ -47,7 +48,7 @@ export class Queue {
   }
 
   retry(item) {
-    Object.assign(item, { state: "waiting", refusal: null, tries: 0 });
+    Object.assign(item, { state: "waiting", refusal: null, tries: 0, breaks: 0 });
     this.onchange(item);
     this.run();
   }
@@ -86,9 +87,9 @@ export class Queue {
     }
   }
 
-  /** No answer: the service is away, and the image waits; or it is there and broke the transfer off. */
+  /** No answer: the service is away, and the image waits; or it is there and the transfer broke off. */
   async silent(item) {
-    if (await this.status.check()) {
+    if ((await this.status.check()) && (item.breaks += 1) > 1) {
       item.refuse("broken_off", "");
       this.onchange(item);
     } else this.move(item, "waiting");

@@ -5,7 +5,7 @@ import { button, element, pair } from "./element.js";
 import { copy, save } from "./export.js";
 import { meaningOf } from "./model.js";
 import { picture } from "./picture.js";
-import { rule } from "./rule.js";
+import { ruleInWords } from "./rule.js";
 import { known, percent, say, seconds, size, told } from "./words.js";
 
 /** What a refusal means and what to do about it, in the page's language. */
@@ -26,6 +26,7 @@ export function card(item, waiting, actions) {
       button(say("card.remove"), () => actions.remove(item), {
         class: "plain",
         "aria-label": say("card.removeNamed", { name: item.name }),
+        "data-act": "remove",
       }),
     ),
     ...body(item, waiting, actions),
@@ -100,7 +101,7 @@ function verdict(answer, isPositive) {
       "p",
       { class: "big" },
       element("strong", { lang: name.lang }, name.text),
-      meaning && element("span", { lang: meaning.lang }, ` ${meaning.text}`),
+      meaning && element("span", { lang: meaning.lang }, meaning.text),
     ),
     element("p", {}, say(isPositive ? "card.positive" : "card.negative")),
   );
@@ -131,7 +132,7 @@ function facts(answer) {
     "dl",
     {},
     pair(say("card.confidence"), confidence),
-    pair(say("card.rule"), rule(answer.threshold_rule)),
+    pair(say("card.rule"), ruleInWords(answer.threshold_rule)),
     pair(say("card.version"), element("code", {}, answer.model_version)),
   );
 }

@@ -6,13 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ml_tasks.inference.overlay import overlay_png
+
 _FOLDER = Path(__file__).parent
 _PAGE = "page.html"
+_LEGEND_WIDTH = 256  # pixels; one high, the page stretches it
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -69,6 +73,7 @@ def page_routes() -> list[Route]:
         for path in _FOLDER.iterdir()
         if path.suffix in _TYPES
     }
+    files["legend.png"] = _File.of(legend_png(), "image/png")
     page = files.pop(_PAGE)
 
     async def front(request: Request) -> Response:
@@ -84,6 +89,15 @@ def page_routes() -> list[Route]:
         Route("/", front, include_in_schema=False),
         Route("/static/{name}", static, include_in_schema=False),
     ]
+
+
+def legend_png() -> bytes:
+    """The colours of the heat map from most against (left) to most for the positive class (right).
+
+    Drawn by what draws the heat map itself, so that the two cannot differ.
+    """
+    ramp = np.linspace(-1, 1, _LEGEND_WIDTH, dtype=np.float32)[np.newaxis]
+    return overlay_png(ramp, np.full(ramp.shape, 255, np.uint8))
 
 
 def _answer(request: Request, file: _File) -> Response:

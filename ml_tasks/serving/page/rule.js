@@ -8,9 +8,13 @@ const AT_LEAST =
   /^largest (?:sensitivity|specificity) at a (sensitivity|specificity) of at least (\d(?:\.\d+)?) on the validation split$/;
 
 /** The rule as an element; one that the page does not know stays in English, and says so. */
-export function rule(text) {
+export function ruleInWords(text) {
   const least = AT_LEAST.exec(text);
   if (YOUDEN.test(text)) return element("span", {}, say("rules.youden"));
-  if (least) return element("span", {}, say(`rules.${least[1]}`, { share: number(Number(least[2]), 2) }));
+  if (least) {
+    const [, rule, share] = least;
+    const digits = (share.split(".")[1] ?? "").length;
+    return element("span", {}, say(`rules.${rule}`, { share: number(Number(share), digits) }));
+  }
   return element("span", { lang: "en" }, text);
 }
