@@ -102,7 +102,7 @@ export class Queue {
     } else if (refusal.error === "not_ready" || refusal.error === "release_broken") {
       this.move(item, "waiting");
       await this.status.check();
-    } else if (refusal.status === 503 || refusal.status === 429) {
+    } else if (refusal.error === "busy" || refusal.status === 429) {
       await this.busy(item, refusal);
     } else {
       item.refuse(refusal.error, refusal.detail);

@@ -50,8 +50,19 @@ export async function askPrediction(file) {
   });
   const result = answer.results?.[0];
   if (result?.status === "refused") throw new Refused(200, result.error, result.detail, null);
-  if (result?.status !== "answered") throw new Refused(200, "odd_answer", "", null);
+  if (!isAnswer(result)) throw new Refused(200, "odd_answer", "", null);
   return { ...result, model_version: answer.model_version, notice: answer.notice };
+}
+
+/** Whether an answer has everything that is shown of it: half a result must not be shown as one. */
+function isAnswer(result) {
+  const words = ["prediction", "positive_class", "threshold_rule", "confidence_words"];
+  const shares = ["probability", "confidence", "threshold"];
+  return (
+    result?.status === "answered" &&
+    words.every((name) => typeof result[name] === "string") &&
+    shares.every((name) => result[name] >= 0 && result[name] <= 1)
+  );
 }
 
 async function ask(path, { seconds, ...options }) {
@@ -63,7 +74,7 @@ async function ask(path, { seconds, ...options }) {
     response = await fetch(path, { ...options, headers, signal, cache: "no-store" });
     text = await response.text();
   } catch (error) {
-    if (error.name === "TimeoutError") throw new Refused(0, "timeout", "", null);
+    if (error.name === "TimeoutError") throw new Refused(0, "timed_out", "", null);
     throw new Unreachable(error.message);
   }
   const content = parsed(text);
