@@ -31,6 +31,7 @@ from ml_tasks.evaluation.plots import (
     scores_plot,
     training_plot,
 )
+from ml_tasks.evaluation.reference import reference_of
 from ml_tasks.evaluation.worst_cases import Case, false_negatives, false_positives
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.spec import ImageSpec
@@ -80,7 +81,7 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
         raw = _scored(scorer, cleaned, index)
         log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
         judged = judge(raw, index, cleaned, config.evaluation)
-        judged = _compared(judged, run, config, index)
+        judged = _with_reference(_compared(judged, run, config, index), run, cleaned, index)
         record = _written(run, work, judged, difference)
         cases = _worst_cases(scorer, cleaned, index, judged)
         _write_report(run, config, work, record, judged, raw, cases)
@@ -143,6 +144,19 @@ def _compared(judged: Judged, run: RunPaths, config: Config, index: Sequence[Ind
         config.evaluation.seed,
     )
     metrics = judged.metrics.model_copy(update={"comparison": comparison})
+    return replace(judged, metrics=metrics)
+
+
+def _with_reference(
+    judged: Judged, run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow]
+) -> Judged:
+    """With what the training pictures have in common, by which the service knows other images."""
+    count = sum(row.split is Split.TRAIN for row in index)
+    array = run.unaltered(cleaned, array_file(Split.TRAIN), cleaned.arrays_sha256[Split.TRAIN])
+    reference = reference_of(open_pictures(array, count))
+    if reference is None:
+        log.warning("%d training pictures are too few to tell by them what is no mammogram", count)
+    metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 
 
