@@ -125,7 +125,7 @@ class ServicePage:
         assert not told, told
 
     def close(self) -> None:
-        """Ends the tab; it must have asked nobody else, stored nothing and complained of nothing."""
+        """Ends the tab; it has asked nobody else, stored nothing and complained of nothing."""
         stored = self.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")
         cookies = self.context.cookies()
         self.context.close()

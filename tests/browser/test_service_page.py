@@ -168,7 +168,9 @@ def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     walked = []
     for _ in range(9):
         page.keyboard.press("Tab")
-        walked.append(page.evaluate("document.activeElement.textContent || document.activeElement.type"))
+        walked.append(
+            page.evaluate("document.activeElement.textContent || document.activeElement.type")
+        )
     assert walked[:7] == [
         *("Save all as JSON", "Remove all", "Remove", "checkbox", "range"),
         *("Copy as JSON", "Save as JSON"),
@@ -193,7 +195,11 @@ def test_a_result_is_copied_and_saved_as_json_without_pictures(tab: OpenTab) -> 
     card.get_by_role("button", name="Copy as JSON").click()
     expect(card.get_by_text("Copied.")).to_be_visible()
     copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
-    assert (copied["file"], copied["prediction"], copied["notice"]) == ("film.png", "Positive", LIMITS)
+    assert (copied["file"], copied["prediction"], copied["notice"]) == (
+        "film.png",
+        "Positive",
+        LIMITS,
+    )
     assert copied["model_version"].startswith("20260102T030405Z-")
     assert "picture" not in copied and "activation_map" not in copied
     with page.expect_download() as download:
@@ -213,7 +219,13 @@ def test_text_of_files_and_of_the_release_never_becomes_markup(tab: OpenTab) -> 
     for summary in page.locator("summary").all():
         summary.click()
     model = page.locator("#model")
-    for text in (SCRIPT, "<script>", "a | b", "[a link](javascript:", "AUC 0.950 reaches 0.80 <img"):
+    for text in (
+        SCRIPT,
+        "<script>",
+        "a | b",
+        "[a link](javascript:",
+        "AUC 0.950 reaches 0.80 <img",
+    ):
         expect(model).to_contain_text(text)
     expect(model.get_by_role("heading", name="A toy model")).to_have_count(1)
     assert page.locator("img[onerror], #model a, main script").count() == 0

@@ -103,7 +103,9 @@ def test_without_a_network_films_wait_and_go_on_when_it_is_back(tab: OpenTab) ->
     expect(page.get_by_text("Ready 2026")).to_be_visible()
     opened.context.set_offline(True)
     opened.choose(film("film.png"))
-    expect(page.get_by_role("alert").filter(has_text="The service does not answer.")).to_be_visible()
+    expect(
+        page.get_by_role("alert").filter(has_text="The service does not answer.")
+    ).to_be_visible()
     expect(opened.card("film.png")).to_contain_text("Waits until the service is ready.")
     opened.check_access()
     opened.context.set_offline(False)
@@ -157,10 +159,14 @@ def test_it_fits_small_screens_and_large_letters_in_both_schemes(
 ) -> None:
     """320 pixels is a phone; 600 is a screen of 1200 at 200 % zoom."""
     opened = tab(
-        locale="fr-FR", color_scheme=scheme, viewport={"width": width, "height": 700},
+        locale="fr-FR",
+        color_scheme=scheme,
+        viewport={"width": width, "height": 700},
         reduced_motion="reduce",
     )
-    opened.choose(film("film_with_quite_a_long_name_that_does_not_end_soon_enough.png"), text_file())
+    opened.choose(
+        film("film_with_quite_a_long_name_that_does_not_end_soon_enough.png"), text_file()
+    )
     opened.answered()
     opened.page.locator("summary").first.click()
     assert opened.page.evaluate("document.documentElement.scrollWidth") == width

@@ -6,6 +6,7 @@ export const en = {
   skip: "Skip to the images",
   navigation: "Sections",
   otherLanguage: "Français",
+  limits: "Limits",
   notice: "Research use; not a diagnosis.",
   noticeMore: "No clinical decision may rest on what this page shows.",
   aboutModel: "About this model",

@@ -6,6 +6,7 @@ export const fr = {
   skip: "Aller aux images",
   navigation: "Rubriques",
   otherLanguage: "English",
+  limits: "Limites",
   notice: "Usage de recherche ; ce n’est pas un diagnostic.",
   noticeMore: "Aucune décision clinique ne doit reposer sur ce que montre cette page.",
   aboutModel: "À propos du modèle",

@@ -33,6 +33,11 @@ export class Item {
   }
 }
 
+/** Whether the turn came too late, which a full queue explains; a film that is slow again does not. */
+function isLate(refusal, item) {
+  return refusal.error === "timed_out" && item.tries < 2;
+}
+
 /** The images of the page; `onchange(item)` follows each of them. */
 export class Queue {
   constructor(status, onchange) {
@@ -102,7 +107,7 @@ export class Queue {
     } else if (refusal.error === "not_ready" || refusal.error === "release_broken") {
       this.move(item, "waiting");
       await this.status.check();
-    } else if (refusal.error === "busy" || refusal.status === 429) {
+    } else if (refusal.error === "busy" || refusal.status === 429 || isLate(refusal, item)) {
       await this.busy(item, refusal);
     } else {
       item.refuse(refusal.error, refusal.detail);
