@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_tasks.config import Config
 from ml_tasks.dataset.manifest import IndexRow, read_rows, write_rows
@@ -17,20 +18,15 @@ from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.bootstrap import RESAMPLES
+from ml_tasks.evaluation.candidates import Chosen, choose
 from ml_tasks.evaluation.champion_scores import compare_with_champion
 from ml_tasks.evaluation.judging import Judged, judge
 from ml_tasks.evaluation.levels import Level
-from ml_tasks.evaluation.metrics import Confusion
 from ml_tasks.evaluation.metrics_file import Metrics
-from ml_tasks.evaluation.plots import (
-    Plot,
-    calibration_plot,
-    confusion_plot,
-    precision_recall_plot,
-    roc_plot,
-    scores_plot,
-    training_plot,
-)
+from ml_tasks.evaluation.plots import training_plot
+from ml_tasks.evaluation.reference import reference_of
+from ml_tasks.evaluation.report_plots import plots_of_test
+from ml_tasks.evaluation.shipped_precision import ShippedPrecision
 from ml_tasks.evaluation.worst_cases import Case, false_negatives, false_positives
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.spec import ImageSpec
@@ -38,8 +34,8 @@ from ml_tasks.inference.scorer import Scorer
 from ml_tasks.model.activation_map import export_explained
 from ml_tasks.model.backend import keras
 from ml_tasks.model.network import load_network
+from ml_tasks.model.quantization import quantise
 from ml_tasks.pages.evaluation_report import Evaluated, evaluation_report
-from ml_tasks.progress import counted
 from ml_tasks.records import (
     EvaluationRecord,
     PreprocessRecord,
@@ -75,15 +71,16 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
     index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
     with run.writing("evaluate") as work:
         network = load_network(config.model, model_file)
-        scorer, difference = _exported(run, cleaned, network, index, work / "model.onnx")
+        float32, difference = _exported(run, cleaned, network, index, work / "model.onnx")
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
-        raw = _scored(scorer, cleaned, index)
+        chosen = _chosen(run, config, cleaned, index, float32, work / "model.onnx")
         log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
-        judged = judge(raw, index, cleaned, config.evaluation)
-        judged = _compared(judged, run, config, index)
+        judged = judge(chosen.raw, index, cleaned, config.evaluation)
+        judged = _compared(judged, run, config, index, chosen.precision)
+        judged = _with_reference(judged, run, cleaned, index)
         record = _written(run, work, judged, difference)
-        cases = _worst_cases(scorer, cleaned, index, judged)
-        _write_report(run, config, work, record, judged, raw, cases)
+        cases = _worst_cases(chosen.scorer, cleaned, index, judged)
+        _write_report(run, config, work, record, judged, chosen.raw, cases)
         run.seal(work, record)
     log.info("%s", record.summary())
     return record
@@ -97,9 +94,7 @@ def _exported(
     path: Path,
 ) -> tuple[Scorer, float]:
     """Writes the ONNX model; its largest difference from the Keras model on the test pictures."""
-    count = sum(row.split is Split.TEST for row in index)
-    array = run.unaltered(cleaned, array_file(Split.TEST), cleaned.arrays_sha256[Split.TEST])
-    grey = open_pictures(array, count)[:64]
+    grey = _pictures(run, cleaned, index, Split.TEST)[:64]
     images = np.repeat(grey[..., np.newaxis].astype(np.float32), 3, axis=-1)
     expected = np.asarray(network.predict(images, verbose=0))[:, 0]
     export_explained(network, path)
@@ -114,26 +109,47 @@ def _exported(
     return scorer, difference
 
 
-def _scored(
-    scorer: Scorer, cleaned: PreprocessRecord, index: Sequence[IndexRow]
-) -> list[PredictionRow]:
-    """What the network itself says of each held-out raw file; not calibrated yet."""
-    rows = [row for row in index if row.split is not Split.TRAIN]
-    raw = Path(cleaned.raw)
-    return [
-        PredictionRow(
-            raw=row.raw,
-            label=row.label,
-            patient=row.patient,
-            split=row.split,
-            probability=scorer.probability(read_unchanged(raw / row.raw, row.raw_sha256)),
-        )
-        for row in counted(rows, len(rows), "scored", log)
-    ]
+def _chosen(
+    run: RunPaths,
+    config: Config,
+    cleaned: PreprocessRecord,
+    index: Sequence[IndexRow],
+    float32: Scorer,
+    path: Path,
+) -> Chosen:
+    """The model that ships, at `path`: float32 is there, int8 takes its place where it may."""
+    if config.release.precision == "float32":
+        return choose(float32, None, cleaned, index, config.evaluation)
+    quantised = path.with_name("int8.onnx")
+    log.info("quantising to int8")
+    quantise(path, quantised, _pictures(run, cleaned, index, Split.TRAIN))
+    int8 = Scorer.load(quantised, float32.spec)
+    chosen = choose(float32, int8, cleaned, index, config.evaluation)
+    if chosen.scorer is int8:
+        quantised.replace(path)
+    else:
+        quantised.unlink()
+    return chosen
 
 
-def _compared(judged: Judged, run: RunPaths, config: Config, index: Sequence[IndexRow]) -> Judged:
-    """With what the production model makes of the same test files; nothing is added without one."""
+def _pictures(
+    run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow], split: Split
+) -> NDArray[np.uint8]:
+    """The finished pictures (N,H,W) of a split, as they were sealed."""
+    array = run.unaltered(cleaned, array_file(split), cleaned.arrays_sha256[split])
+    return open_pictures(array, sum(row.split is split for row in index))
+
+
+def _compared(
+    judged: Judged,
+    run: RunPaths,
+    config: Config,
+    index: Sequence[IndexRow],
+    precision: ShippedPrecision | None,
+) -> Judged:
+    """With what the production model makes of the same test files, if there is one, and with why
+    this precision ships, if there was a choice.
+    """
     comparison = compare_with_champion(
         run,
         config.paths.releases,
@@ -142,7 +158,21 @@ def _compared(judged: Judged, run: RunPaths, config: Config, index: Sequence[Ind
         judged.metrics.threshold,
         config.evaluation.seed,
     )
-    metrics = judged.metrics.model_copy(update={"comparison": comparison})
+    metrics = judged.metrics.model_copy(update={"comparison": comparison, "precision": precision})
+    return replace(judged, metrics=metrics)
+
+
+def _with_reference(
+    judged: Judged, run: RunPaths, cleaned: PreprocessRecord, index: Sequence[IndexRow]
+) -> Judged:
+    """With what the training pictures have in common, by which the service knows other images."""
+    pictures = _pictures(run, cleaned, index, Split.TRAIN)
+    reference = reference_of(pictures)
+    if reference is None:
+        log.warning(
+            "%d training pictures are too few to tell by them what is no mammogram", len(pictures)
+        )
+    metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 
 
@@ -196,7 +226,7 @@ def _write_report(
     cases: tuple[list[Case], list[Case]],
 ) -> None:
     cleaned, trained = run.load(PreprocessRecord), run.load(TrainRecord)
-    plots = _plots(judged, raw, cleaned)
+    plots = plots_of_test(judged, raw, cleaned)
     history = json.loads((run.stage("train") / "history.json").read_text())
     training = training_plot(history, trained.best_epoch)
     for plot in (*plots, training):
@@ -219,23 +249,3 @@ def _write_report(
         )
     )
     write_bytes(work / "report.html", page.encode())
-
-
-def _plots(judged: Judged, raw: Sequence[PredictionRow], cleaned: PreprocessRecord) -> list[Plot]:
-    """The plots of the test split; curves only where both classes are there."""
-    threshold, found = judged.metrics.threshold, judged.metrics.levels[Split.TEST]
-    scored = judged.answers[Split.TEST].levels()
-    patients, images = scored[Level.PATIENT], scored[Level.IMAGE]
-    negative = next(name for name in cleaned.classes if name != cleaned.positive)
-    names = (negative, cleaned.positive)
-    counts = Confusion.of(patients.labels, patients.scores, threshold)
-    log.info("test patients: %s", counts)
-    both = patients.labels.any() and not patients.labels.all()
-    curves = (roc_plot, precision_recall_plot) if both else ()
-    before = np.array([row.probability for row in raw if row.split is Split.TEST])
-    return [
-        *(plot(scored, found) for plot in curves),
-        calibration_plot(images.labels, images.scores, before),
-        confusion_plot(counts, *names),
-        scores_plot(patients, threshold, *names),
-    ]

@@ -30,3 +30,6 @@ compile gpu pyproject.toml requirements/gpu.in --extra data --extra training \
   --extra tracking --extra orchestration "${same[@]}" "${universal[@]}"
 compile serving pyproject.toml --extra serving "${same[@]}" \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28
+# The peers of benchmarks/ need versions of their own; what is ours there is as in the service.
+compile peers requirements/peers.in -c requirements/serving.txt \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28

@@ -11,6 +11,7 @@ from ml_tasks.config import EvaluationConfig
 from ml_tasks.dataset.manifest import ATTRIBUTES, IndexRow
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.evaluation.calibration import fitted, prior_shift
+from ml_tasks.evaluation.metrics import Labels, Scores
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.evaluation.operating_point import operating_threshold, rule_in_words
 from ml_tasks.evaluation.performance import Answers, by_level, by_slice
@@ -29,6 +30,39 @@ class Judged:
     answers: Mapping[Split, Answers]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a release of a model would answer, and what it would carry for that."""
+
+    predictions: tuple[PredictionRow, ...]  # calibrated
+    calibration: Calibration
+    threshold: float
+
+
+def tell(raw: Sequence[PredictionRow], cleaned: PreprocessRecord, config: EvaluationConfig) -> Told:
+    """Calibrates the network's own answers `raw` and chooses the threshold.
+
+    Both come from the validation split alone.
+
+    Raises:
+        MetricError: an answer is no number, or validation has one class only.
+    """
+    labels, scores = labelled(raw, Split.VAL, cleaned.positive)
+    calibration = fitted(labels, scores, prior_shift(cleaned))
+    predictions = _calibrated(raw, calibration)
+    labels, scores = labelled(predictions, Split.VAL, cleaned.positive)
+    return Told(tuple(predictions), calibration, operating_threshold(labels, scores, config))
+
+
+def labelled(
+    predictions: Sequence[PredictionRow], split: Split, positive: str
+) -> tuple[Labels, Scores]:
+    """Which images of a split (N,) are positive, and their probabilities (N,)."""
+    rows = [row for row in predictions if row.split is split]
+    labels = np.array([row.label == positive for row in rows], bool)
+    return labels, np.array([row.probability for row in rows], np.float64)
+
+
 def judge(
     raw: Sequence[PredictionRow],
     index: Sequence[IndexRow],
@@ -37,35 +71,24 @@ def judge(
 ) -> Judged:
     """Calibrates the network's own answers `raw`, chooses the threshold, computes every figure.
 
-    Calibration and threshold come from the validation split alone.
-
     Raises:
         MetricError: an answer is no number, a split is empty, or validation has one class only.
     """
-    calibration = _calibration(raw, cleaned)
-    predictions = _calibrated(raw, calibration)
+    told = tell(raw, cleaned, config)
+    predictions, threshold = told.predictions, told.threshold
     known = {row.raw: row for row in index}
     answers = {split: _answers(predictions, known, split, cleaned.positive) for split in JUDGED}
-    held_out = answers[Split.VAL]
-    threshold = operating_threshold(held_out.labels, held_out.scores, config)
     of_test = [known[row.raw] for row in predictions if row.split is Split.TEST]
     attributes = {name: [_shown(getattr(row, name)) for row in of_test] for name in ATTRIBUTES}
     metrics = Metrics(
         positive=cleaned.positive,
         threshold=threshold,
         rule=rule_in_words(config),
-        calibration=calibration,
+        calibration=told.calibration,
         levels={split: by_level(part, threshold, config.seed) for split, part in answers.items()},
         slices=tuple(by_slice(answers[Split.TEST], attributes, threshold, config.seed)),
     )
-    return Judged(metrics, tuple(predictions), answers)
-
-
-def _calibration(raw: Sequence[PredictionRow], cleaned: PreprocessRecord) -> Calibration:
-    rows = [row for row in raw if row.split is Split.VAL]
-    labels = np.array([row.label == cleaned.positive for row in rows], bool)
-    scores = np.array([row.probability for row in rows], np.float64)
-    return fitted(labels, scores, prior_shift(cleaned))
+    return Judged(metrics, predictions, answers)
 
 
 def _calibrated(raw: Sequence[PredictionRow], calibration: Calibration) -> list[PredictionRow]:
@@ -83,9 +106,10 @@ def _answers(
     positive: str,
 ) -> Answers:
     rows = [row for row in predictions if row.split is split]
+    labels, scores = labelled(predictions, split, positive)
     return Answers(
-        labels=np.array([row.label == positive for row in rows], bool),
-        scores=np.array([row.probability for row in rows], np.float64),
+        labels=labels,
+        scores=scores,
         patients=[row.patient for row in rows],
         breasts=[known[row.raw].laterality for row in rows],
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ml_tasks.evaluation.comparison import Comparison
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.performance import Performance, Slice
+from ml_tasks.evaluation.shipped_precision import ShippedPrecision
 from ml_tasks.inference.calibration import Calibration
+from ml_tasks.inference.reference import Reference
 from ml_tasks.records import Record, Split
 
 
@@ -19,3 +21,5 @@ class Metrics(Record):
     levels: dict[Split, dict[Level, Performance]]  # validation and test
     slices: tuple[Slice, ...]  # of the test split, patients' figures
     comparison: Comparison | None = None  # None: there is no production model
+    precision: ShippedPrecision | None = None  # None: float32 was asked for
+    reference: Reference | None = None  # None: made before it was measured, or too few pictures

@@ -22,6 +22,7 @@ def in_words(metrics: Metrics, negative: str) -> list[str]:
         _pairs(found, metrics.positive, negative),
         _calibration(found),
         *_caution(found),
+        *([metrics.precision.sentence()] if metrics.precision else []),
     ]
 
 

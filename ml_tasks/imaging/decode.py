@@ -12,10 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ml_tasks.errors import ImageRejected
 from ml_tasks.imaging.codestream import PROGRESSIVE, SEQUENTIAL, jpeg_codestream, jpeg_scans
-from ml_tasks.imaging.dicom import header_of, is_dicom, read_dicom
-from ml_tasks.imaging.dicom_pixels import shown_values, stored_values
 from ml_tasks.imaging.grey_levels import Values, reduced, reduced_in_strips, reduction, to_8_bit
-from ml_tasks.imaging.header import NO_HEADER, ImageHeader
+from ml_tasks.imaging.header import NO_HEADER, ImageHeader, is_dicom
 from ml_tasks.imaging.limits import check_file_size, check_size
 from ml_tasks.imaging.pgm import decode_pgm, is_netpbm
 from ml_tasks.imaging.png import decode_png, is_grey_png
@@ -126,6 +124,10 @@ def _grey_png(data: bytes, spec: ImageSpec) -> DecodedImage:
 
 
 def _dicom(data: bytes, spec: ImageSpec) -> DecodedImage:
+    # Only here: pydicom takes longer to import than all the rest of the service together.
+    from ml_tasks.imaging.dicom import header_of, read_dicom
+    from ml_tasks.imaging.dicom_pixels import shown_values, stored_values
+
     file = read_dicom(data)
     told = file.told
     check_size(told.columns, told.rows, spec)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import pydicom
 
 from ml_tasks.errors import ImageRejected
-from ml_tasks.imaging.header import ImageHeader
+from ml_tasks.imaging.header import ImageHeader, is_dicom
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # it would quote header values
@@ -115,11 +115,6 @@ class DicomFile:
     def byte_order(self) -> Literal["<", ">"]:
         """How NumPy writes the order of bytes in this file."""
         return ">" if self.told.syntax == _BIG_ENDIAN else "<"
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether the bytes are a DICOM file (PS3.10): a preamble of 128 bytes and "DICM"."""
-    return data[128:132] == b"DICM"
 
 
 def read_dicom(data: bytes) -> DicomFile:

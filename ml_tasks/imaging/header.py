@@ -17,3 +17,8 @@ class ImageHeader(Record):
 
 
 NO_HEADER = ImageHeader()  # of the formats that say nothing
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes are a DICOM file (PS3.10): a preamble of 128 bytes and "DICM"."""
+    return data[128:132] == b"DICM"

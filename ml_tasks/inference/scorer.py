@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ml_tasks.errors import ReleaseError
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.inference.onnx_file import refuse_external_data
 
 _CHUNK = 32  # pictures at a time: keeps the memory of a large batch flat
 
@@ -32,11 +33,19 @@ class Scorer:
         Its outputs are the probability (N,1) and the class activation map (N,h,w), in this order.
 
         Raises:
-            ReleaseError: the file is missing or no ONNX model, or has other inputs or outputs.
+            ReleaseError: the file is missing or no ONNX model, keeps tensors in another file, or
+                has other inputs or outputs.
         """
         try:
+            model = onnx_path.read_bytes()
+        except OSError as error:
+            raise ReleaseError(
+                f"{onnx_path} cannot be loaded as an ONNX model: {error.strerror}"
+            ) from error
+        refuse_external_data(model, onnx_path)
+        try:
             session = onnxruntime.InferenceSession(
-                str(onnx_path), _session_options(), providers=["CPUExecutionProvider"]
+                model, _session_options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises many kinds of its own
             raise ReleaseError(f"{onnx_path} cannot be loaded as an ONNX model: {error}") from error
@@ -61,12 +70,19 @@ class Scorer:
             ValueError: another shape or dtype.
             ReleaseError: the model gives a value that is no probability.
         """
-        values = np.concatenate([np.zeros(0), *(part.ravel() for part in self._answers(batch, 0))])
-        if not (np.isfinite(values).all() and ((values >= 0) & (values <= 1)).all()):
-            raise ReleaseError(
-                f"the model answers {values.tolist()}, which are no probabilities; train it again"
-            )
-        return values
+        return _probabilities(part for (part,) in self._answers(batch, (0,)))
+
+    def explained(
+        self, batch: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """`probabilities` and `activations` of the same pictures, from one run of the model.
+
+        Raises:
+            ValueError: another shape or dtype.
+            ReleaseError: the model gives a value that is no probability.
+        """
+        parts = list(self._answers(batch, (0, 1)))
+        return _probabilities(part for part, _ in parts), self._maps(part for _, part in parts)
 
     def activations(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class activation maps (N,h,w) of cleaned grey pixels (N,side,side) uint8.
@@ -76,22 +92,41 @@ class Scorer:
         Raises:
             ValueError: another shape or dtype.
         """
-        _, height, width = self.session.get_outputs()[1].shape
-        return np.concatenate([np.zeros((0, height, width), np.float32), *self._answers(batch, 1)])
+        return self._maps(part for (part,) in self._answers(batch, (1,)))
 
-    def _answers(self, batch: NDArray[np.uint8], output: int) -> Iterator[NDArray[np.float32]]:
-        """One of the model's outputs, a few pictures at a time."""
+    def warm_up(self) -> None:
+        """Runs the model once on black: the first run takes its memory and is slow."""
+        side = self.spec.side
+        self.probabilities(np.zeros((1, side, side), np.uint8))
+
+    def _maps(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        _, height, width = self.session.get_outputs()[1].shape
+        return np.concatenate([np.zeros((0, height, width), np.float32), *parts])
+
+    def _answers(
+        self, batch: NDArray[np.uint8], outputs: tuple[int, ...]
+    ) -> Iterator[list[NDArray[np.float32]]]:
+        """Some of the model's outputs, a few pictures at a time."""
         side = self.spec.side
         if batch.dtype != np.uint8 or batch.shape[1:] != (side, side):
             raise ValueError(
                 f"batch is {batch.dtype} {batch.shape}; it must be uint8 (N,{side},{side})"
             )
-        name = self.session.get_outputs()[output].name
+        known = self.session.get_outputs()
+        names = [known[output].name for output in outputs]
         for at in range(0, len(batch), _CHUNK):
             grey = batch[at : at + _CHUNK, ..., np.newaxis].astype(np.float32)
             images = {self.session.get_inputs()[0].name: np.repeat(grey, 3, axis=3)}
-            (answer,) = self.session.run([name], images)
-            yield np.asarray(answer)
+            yield [np.asarray(answer) for answer in self.session.run(names, images)]
+
+
+def _probabilities(parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
+    values = np.concatenate([np.zeros(0), *(part.ravel() for part in parts)])
+    if not (np.isfinite(values).all() and ((values >= 0) & (values <= 1)).all()):
+        raise ReleaseError(
+            f"the model answers {values.tolist()}, which are no probabilities; train it again"
+        )
+    return values
 
 
 def _session_options() -> onnxruntime.SessionOptions:

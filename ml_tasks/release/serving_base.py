@@ -17,6 +17,7 @@ from docker.errors import BuildError, ImageNotFound
 
 import ml_tasks
 from ml_tasks.errors import ReleaseError
+from ml_tasks.release.base_labels import base_labels
 from ml_tasks.release.context import write_context
 from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.python_base import TAG as PYTHON_BASE
@@ -175,6 +176,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
                 tag=reference,
                 network_mode="none",
                 buildargs={"PYTHON_BASE": python_base},
+                labels=base_labels(serving_sources(), checkout_file(_LOCK)),
                 rm=True,
                 forcerm=True,
             )

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import signal
 import sys
 
-import uvicorn
-
 from ml_tasks.errors import ConfigError
-from ml_tasks.serving.app import create_app
+from ml_tasks.serving.loading import LoadingRelease
 from ml_tasks.serving.settings import Settings
 
 
 def main() -> int:
     """Runs the service; a bad setting is named and ends it with status 2."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
     try:
         settings = Settings.from_environment(os.environ)
     except ConfigError as error:
-        logging.getLogger(__name__).error("%s", error)
-        return error.exit_status
+        return _unusable(error)
+    release = LoadingRelease(settings.release)
+    release.start()
+    # Imported only now: the release is loaded meanwhile, and the service is ready the earlier.
+    import uvicorn
+
+    from ml_tasks.serving.app import create_app
+    from ml_tasks.serving.logbook import start_logging
+
+    start_logging()
+    try:
+        app = create_app(settings, release)
+    except ConfigError as error:
+        return _unusable(error)
+    # Uvicorn raises the signal again once it has ended; that it came is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
         log_config=None,
         access_log=False,  # the app's own line holds no client address and no query
         server_header=False,
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def _unusable(error: ConfigError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return error.exit_status
 
 
 if __name__ == "__main__":

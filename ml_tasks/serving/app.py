@@ -1,112 +1,146 @@
-"""The FastAPI application: predict, health, readiness; every refusal is {"error", "detail"}."""
+"""The application: its routes, what requests pass through, and the form of every refusal."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio.to_thread
-from anyio import CapacityLimiter
-from fastapi import FastAPI, File, Request, UploadFile
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartParser
-from starlette.responses import JSONResponse
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
-from ml_tasks.errors import ImageRejected
-from ml_tasks.inference.predictor import Prediction
-from ml_tasks.records import Record
-from ml_tasks.serving.loading import LoadingPredictor
-from ml_tasks.serving.middleware import BodyLimit, RequestLog
+from ml_tasks.serving.access import KeyCheck
+from ml_tasks.serving.loading import LoadingRelease
+from ml_tasks.serving.logbook import StatisticsLog
+from ml_tasks.serving.metrics import CONTENT_TYPE, Metrics
+from ml_tasks.serving.middleware import RequestRecord
+from ml_tasks.serving.noted import Noted
+from ml_tasks.serving.page.routes import page_routes
+from ml_tasks.serving.predicting import Predicting
+from ml_tasks.serving.refusals import CODES, ClientGone, RequestRefused, refusal
+from ml_tasks.serving.replies import Health, Ready
 from ml_tasks.serving.settings import Settings
 
-_NAMES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-_UPLOAD = File(description="One mammogram: PNG, JPEG, TIFF or PGM")
+_JSON = "application/json"
+_STATUS_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_HUNG_UP = 499
 
 
-class Refusal(Record):
-    """Why there is no answer: a stable code and a sentence for people."""
-
-    error: str
-    detail: str
-
-
-class NotReadyError(Exception):
-    """Asked for an answer before the model is loaded."""
-
-
-def create_app(settings: Settings) -> FastAPI:
-    """The service for the bundle at `settings.release`, which is loaded once the app starts."""
-    # The container's file system is read-only: an upload stays in memory, below the body limit.
-    MultiPartParser.spool_max_size = settings.max_body + 1
-    model = LoadingPredictor(settings.release)
-    limiter = CapacityLimiter(settings.at_once)
+def create_app(settings: Settings, release: LoadingRelease | None = None) -> Starlette:
+    """The service of a release, which is loaded once the app starts if it is not already."""
+    release = release or LoadingRelease(settings.release)
+    predicting = Predicting(settings, release)
+    metrics = Metrics(lambda: predicting.queue.waiting, lambda: predicting.queue.working)
+    routes = [*_predictions(predicting), *_probes(predicting, metrics), *_documents()]
+    routes += page_routes()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        model.start()
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        release.start()
         yield
+        predicting.queue.close()
 
-    app = FastAPI(
-        title="Mammography inference",
-        description="Research use; not a diagnosis.",
+    paths = frozenset(route.path for route in routes)
+    return Starlette(
+        routes=routes,
         lifespan=lifespan,
-        responses={code: {"model": Refusal} for code in (400, 413, 422, 503)},
+        middleware=_middleware(settings, paths, metrics),
+        exception_handlers={
+            RequestRefused: _refused,
+            HTTPException: _no_route,
+            ClientGone: _gone,
+            Exception: _failed,
+        },
     )
-    app.add_middleware(BodyLimit, limit=settings.max_body)
-    app.add_middleware(RequestLog)
-    _add_refusals(app, model)
-    _add_probes(app, model)
-
-    @app.post("/inference/predict")
-    async def predict(file: UploadFile = _UPLOAD) -> Prediction:
-        """Which class one mammogram belongs to, how sure the model is, and which model says so."""
-        if model.predictor is None:
-            raise NotReadyError
-        data = await file.read()
-        return await anyio.to_thread.run_sync(model.predictor.predict, data, limiter=limiter)
-
-    return app
 
 
-def _add_probes(app: FastAPI, model: LoadingPredictor) -> None:
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """The process is up; says nothing of the model."""
-        return {"status": "ok"}
+def _middleware(settings: Settings, paths: frozenset[str], metrics: Metrics) -> list[Middleware]:
+    """From the outside in: the log sees everything, and a browser may read a refused key."""
+    found = [
+        Middleware(RequestRecord, paths=paths, metrics=metrics, statistics=StatisticsLog(settings))
+    ]
+    if settings.cors_origins:
+        found.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "x-api-key", "content-type"],
+                expose_headers=["retry-after"],
+            )
+        )
+    if settings.api_key is not None:
+        found.append(Middleware(KeyCheck, key=settings.api_key))
+    return found
 
-    @app.get("/ready")
-    async def ready() -> dict[str, str]:
-        """200 once the model is loaded; 503 with the reason until then."""
-        if model.predictor is None:
-            raise NotReadyError
-        return {"status": "ready", "model_version": model.predictor.version}
+
+def _predictions(predicting: Predicting) -> list[Route]:
+    async def model(_: Request) -> Response:
+        predicting.ready()
+        page = predicting.release.page
+        assert page is not None  # stands before the model is called ready
+        return Response(page.content, media_type=_JSON)
+
+    return [
+        Route("/inference/predict", predicting.gateway, methods=["POST"]),
+        Route("/v1/predict", predicting.predict, methods=["POST"]),
+        Route("/v1/model", model),
+    ]
 
 
-def _add_refusals(app: FastAPI, model: LoadingPredictor) -> None:
-    @app.exception_handler(ImageRejected)
-    async def rejected(_: Request, error: ImageRejected) -> JSONResponse:
-        return _refusal(413 if error.code == "too_large" else 422, error.code, str(error))
+def _probes(predicting: Predicting, metrics: Metrics) -> list[Route]:
+    async def health(_: Request) -> Response:
+        return Response(Health().model_dump_json(), media_type=_JSON)
 
-    @app.exception_handler(RequestValidationError)
-    async def missing(_: Request, __: RequestValidationError) -> JSONResponse:
-        return _refusal(
-            422, "missing_file", "send the image as a multipart form with one file field `file`"
+    async def ready(_: Request) -> Response:
+        told = Ready(model_version=predicting.ready().version)
+        return Response(told.model_dump_json(), media_type=_JSON)
+
+    async def figures(_: Request) -> Response:
+        predictor = predicting.release.predictor
+        return Response(
+            metrics.text(predictor.version if predictor else None), media_type=CONTENT_TYPE
         )
 
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        code = _NAMES.get(error.status_code, "refused")
-        return _refusal(error.status_code, code, str(error.detail))
-
-    @app.exception_handler(NotReadyError)
-    async def not_ready(_: Request, __: NotReadyError) -> JSONResponse:
-        return _refusal(503, "release_broken" if model.broken else "not_ready", model.reason)
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, __: Exception) -> JSONResponse:
-        return _refusal(500, "internal", "the service failed; its log says why")
+    return [Route("/health", health), Route("/ready", ready), Route("/metrics", figures)]
 
 
-def _refusal(status: int, error: str, detail: str) -> JSONResponse:
-    return JSONResponse(Refusal(error=error, detail=detail).model_dump(), status)
+def _documents() -> list[Route]:
+    # Made when somebody asks for them: most services never are, and it would delay the start.
+    async def description(_: Request) -> Response:
+        from ml_tasks.serving.openapi import document_json
+
+        return Response(document_json(), media_type=_JSON)
+
+    async def documentation(_: Request) -> Response:
+        from ml_tasks.serving.documentation import page
+
+        return HTMLResponse(page())
+
+    return [Route("/openapi.json", description), Route("/docs", documentation)]
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestRefused)
+    Noted.of(request.scope).error = error.code
+    return refusal(error.status, error.code, error.detail, error.headers)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _STATUS_CODES.get(error.status_code, "bad_request")
+    Noted.of(request.scope).error = code
+    return refusal(error.status_code, code, CODES[code][1], error.headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=_HUNG_UP)
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    Noted.of(request.scope).error = "internal"
+    return refusal(500, "internal", CODES["internal"][1])

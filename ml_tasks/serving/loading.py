@@ -6,41 +6,93 @@ import logging
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_tasks.errors import MammoError
-from ml_tasks.inference.predictor import Predictor
+from ml_tasks.release.bundle import verify
+
+if TYPE_CHECKING:
+    from ml_tasks.inference.predictor import Predictor
+    from ml_tasks.serving.release_page import ReleasePage
 
 log = logging.getLogger(__name__)
 
 
-class LoadingPredictor:
-    """A Predictor that becomes available; until then `reason` says why it is not."""
+class LoadingRelease:
+    """A release that becomes available; until then `reason` says why it is not.
+
+    Hashing the files and importing what runs the model go on at the same time, and both while the
+    rest of the service starts.
+    """
 
     def __init__(self, bundle: Path) -> None:
         self.bundle = bundle
         self.predictor: Predictor | None = None
+        self.page: ReleasePage | None = None
         self.reason = "the model is being loaded"
         self.broken = False
+        self._started = False
 
     def start(self) -> None:
-        """Begins loading; a daemon thread, so that it never holds up an ending service."""
-        threading.Thread(target=self._load, name="load-release", daemon=True).start()
+        """Begins loading, once; daemon threads, so that they never hold up an ending service."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._load, name="load-release", daemon=True).start()
 
     def _load(self) -> None:
         started = time.monotonic()
         try:
-            self.predictor = Predictor.load(self.bundle)
+            predictor = self._loaded()
         except MammoError as error:
             self._give_up(str(error))
         except Exception as error:  # a service that is up must be able to say why it is not ready
             log.exception("loading failed in a way that was not foreseen")
             self._give_up(f"{type(error).__name__}: {error}")
         else:
-            log.info(
-                "ready: model %s in %.2f s", self.predictor.version, time.monotonic() - started
-            )
+            self.predictor = predictor
+            log.info("ready: model %s in %.2f s", predictor.version, time.monotonic() - started)
+            _warm_up(predictor)
+
+    def _loaded(self) -> Predictor:
+        check = _Check(self.bundle)
+        check.start()
+        from ml_tasks.inference.predictor import Predictor
+        from ml_tasks.serving.release_page import ReleasePage
+
+        check.join()
+        if check.error is not None:
+            raise check.error
+        predictor = Predictor.load(self.bundle, verified=True)
+        predictor.scorer.warm_up()
+        self.page = ReleasePage.of(self.bundle, predictor)
+        return predictor
 
     def _give_up(self, reason: str) -> None:
         self.reason = f"the release is broken: {reason}"
         self.broken = True
         log.error("not ready, and will not be: %s", self.reason)
+
+
+class _Check(threading.Thread):
+    """The hashes of a bundle, computed while others import: hashing needs no lock of Python's."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(name="check-release", daemon=True)
+        self.bundle = bundle
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            verify(self.bundle)
+        except Exception as error:  # noqa: BLE001 - raised by who waits for the outcome
+            self.error = error
+
+
+def _warm_up(predictor: Predictor) -> None:
+    """Imports what only some formats need, so that the first such file does not wait for it."""
+    try:
+        from ml_tasks.imaging import dicom_pixels  # noqa: F401
+
+        predictor.judge(b"P5 64 64 255\n" + bytes(64 * 64))
+    except MammoError:
+        pass  # a black film: it is refused, and the decoders are there

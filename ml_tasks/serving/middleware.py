@@ -1,56 +1,35 @@
-"""What every request passes through: the limit on its body and its one line in the log."""
+"""What every request passes through: it is counted, timed, and gets its line in the log."""
 
 from __future__ import annotations
 
-import logging
 import time
 
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-log = logging.getLogger(__name__)
-_PROBES = ("/health", "/ready")
+from ml_tasks.serving.logbook import StatisticsLog, log_request
+from ml_tasks.serving.metrics import Metrics
+from ml_tasks.serving.noted import Noted
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_UNKNOWN = "(unknown)"
+_FILES = "/static/"
+_ENDED = 499  # the client hung up before it was answered
 
 
-class BodyTooLarge(HTTPException):
-    """The body grew over the limit while it was read; an HTTPException, so FastAPI lets it pass."""
+class RequestRecord:
+    """Notes each request under its route's path: what was asked for may hold anything."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, f"the body is larger than {limit:,} bytes")
-
-
-class BodyLimit:
-    """Refuses bodies over `limit` bytes, by Content-Length or, chunked, as they grow."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated) > self.limit:
-            content = {"error": "too_large", "detail": BodyTooLarge(self.limit).detail}
-            refusal = JSONResponse(content, 413, headers={"connection": "close"})
-            await refusal(scope, receive, send)
-            return
-        await self.app(scope, _counted(receive, self.limit), send)
-
-
-class RequestLog:
-    """One line for each request: method, path, status, bytes and time; never a file name."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(
+        self, app: ASGIApp, paths: frozenset[str], metrics: Metrics, statistics: StatisticsLog
+    ) -> None:
+        self.app, self.paths = app, paths
+        self.metrics, self.statistics = metrics, statistics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.monotonic(), 0
+        started, status, noted = time.perf_counter(), _ENDED, Noted.of(scope)
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -58,29 +37,18 @@ class RequestLog:
                 status = message["status"]
             await send(message)
 
+        self.metrics.in_flight.inc()
         try:
             await self.app(scope, receive, noting)
         finally:
-            quiet = scope["path"] in _PROBES and status < 500
-            log.log(
-                logging.DEBUG if quiet else logging.INFO,
-                "%s %s %s in %.0f ms",
-                scope["method"],
-                ascii(scope["path"])[1:-1][:200],  # a path may hold line breaks
-                status or "no answer",
-                (time.monotonic() - started) * 1000,
-            )
+            self.metrics.in_flight.dec()
+            self._note(scope, status, time.perf_counter() - started, noted)
 
-
-def _counted(receive: Receive, limit: int) -> Receive:
-    total = 0
-
-    async def counting() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise BodyTooLarge(limit)
-        return message
-
-    return counting
+    def _note(self, scope: Scope, status: int, seconds: float, noted: Noted) -> None:
+        path = scope["path"]
+        if path not in self.paths:
+            path = f"{_FILES}<name>" if path.startswith(_FILES) else _UNKNOWN
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self.metrics.count(path, status, seconds, noted)
+        log_request(method, path, status, seconds, noted)
+        self.statistics.write(noted)
