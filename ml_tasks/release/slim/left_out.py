@@ -21,7 +21,7 @@ _STANDARD_LIBRARY = (
     *("idlelib", "lib2to3", "pydoc.py", "pydoc_data", "turtle.py", "turtledemo", "tkinter"),
     *("curses", "doctest.py", "pickletools.py", "unittest"),
     # Protocols that are not spoken, and decimal numbers without the faster module.
-    *("dbm", "imaplib.py", "mailbox.py", "nntplib.py", "wsgiref", "xmlrpc", "_pydecimal.py"),
+    *("dbm", "imaplib.py", "mailbox.py", "nntplib.py", "xmlrpc", "_pydecimal.py"),
     # What embeds Python or links with it.
     "config-3*",
     # Databases, line editing and NIS: each brings libraries of Debian's that nothing else needs.
