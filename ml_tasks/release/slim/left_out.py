@@ -53,6 +53,8 @@ _PACKAGES = (
     *("onnxruntime/transformers/*", "onnxruntime/tools/*", "onnxruntime/datasets/*"),
     # pydicom: sample files, and codes of structured reports.
     *("pydicom/data/test_files/*", "pydicom/data/palettes/*", "pydicom/sr/*"),
+    # pydantic: its first version for programs that never moved on, and a plugin of mypy.
+    *("pydantic/v1/*", "pydantic/mypy.py"),
     # Pillow: codecs that are never asked for, fonts, colour profiles, windows.
     *("PIL/_avif.*", "PIL/_imagingcms.*", "PIL/_imagingft.*", "PIL/_imagingtk.*"),
     *("PIL/_webp.*", "PIL/_imagingmath.*", "PIL/_imagingmorph.*"),
