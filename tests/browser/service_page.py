@@ -34,9 +34,9 @@ CARD = f"""# A toy model
 DARK, BRIGHT = 80, 200
 
 
-def page_bundle(root: Path) -> Path:
+def page_bundle(root: Path, slope: float = 0.2, centre: float = 60.0) -> Path:
     """A sealed toy release with figures, a gate's verdict, a lineage and a hostile model card."""
-    write_onnx(root / "model.onnx")
+    write_onnx(root / "model.onnx", slope, centre)
     metrics = toy_metrics().model_dump(mode="json") | {
         "rule": RULE,
         "threshold": THRESHOLD,

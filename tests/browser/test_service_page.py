@@ -6,11 +6,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import FileChooser, expect
 
+from ml_tasks.evaluation.levels import Level
+from ml_tasks.evaluation.weighted import figures as figures_of
+from ml_tasks.inference.answer import CONFIDENCE_WORDS, Quality
+from ml_tasks.records import Verdict
+from ml_tasks.serving.refusals import CODES
 from tests.browser.conftest import OpenTab
 from tests.browser.service_page import BRIGHT, DARK, SCRIPT, film, text_file
 
+FIGURES = set(figures_of(np.array([0, 1]), np.array([0.2, 0.8]), 0.5, np.ones((1, 2))))
 LIMITS = "Research use; not a diagnosis."
 
 
@@ -51,7 +58,9 @@ def test_the_heat_map_can_be_hidden_faded_and_read_without_its_colours(tab: Open
     card, layer = opened.card("bright.png"), opened.page.locator(".layer")
     expect(card.get_by_role("img", name="The cleaned picture of bright.png")).to_be_visible()
     expect(card).to_contain_text("128 × 128 pixels")
-    expect(card).to_contain_text("The map speaks strongest for Positive")
+    expect(card).to_contain_text(
+        "The dashed line encloses where the map speaks strongest for Positive"
+    )
     expect(card.get_by_role("group", name="What the colours of the heat map mean")).to_contain_text(
         "− against Positive+ for Positive"
     )
@@ -155,6 +164,27 @@ def test_both_languages_have_the_same_texts_and_every_text_is_there(tab: OpenTab
     assert set(used) <= set(english)
 
 
+def test_every_code_of_the_service_has_words_in_both_languages(tab: OpenTab) -> None:
+    """In French a code that is not known would be told in English."""
+    tables = tab().page.evaluate(
+        """async () => {
+          const { en } = await import("/static/en.js");
+          const { fr } = await import("/static/fr.js");
+          const names = ["refusals", "qualities", "confidences", "figures", "verdicts", "levels"];
+          return [en, fr].map((texts) => names.map((name) => Object.keys(texts[name])));
+        }"""
+    )
+    waited_for = {"unauthorized", "busy", "not_ready", "release_broken"}
+    never_sent = {"bad_parameter", "missing_file", "too_many_files", "method_not_allowed"}
+    at_specificity = {name for name in FIGURES if name.startswith("sensitivity_at_")}
+    for refusals, qualities, confidences, figures, verdicts, levels in tables:
+        assert set(CODES) - waited_for - never_sent - {"bad_request", "not_found"} <= set(refusals)
+        assert set(qualities) == set(Quality)
+        assert set(confidences) == {word for _, word in CONFIDENCE_WORDS} | {"low"}
+        assert FIGURES - at_specificity <= set(figures)
+        assert (set(verdicts), set(levels)) == (set(Verdict), set(Level))
+
+
 def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     opened = tab()
     page = opened.page
@@ -211,6 +241,13 @@ def test_a_result_is_copied_and_saved_as_json_without_pictures(tab: OpenTab) -> 
     )
     assert copied["model_version"].startswith("20260102T030405Z-")
     assert "picture" not in copied and "activation_map" not in copied
+    # Over plain HTTP, as in many a hospital, a browser has no clipboard for pages.
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    opened.choose(film("second.png"))
+    opened.answered(2)
+    opened.card("second.png").get_by_role("button", name="Copy as JSON").click()
+    expect(opened.card("second.png").get_by_text("Copied.")).to_be_visible()
+    opened.card("second.png").get_by_role("button", name="Remove second.png").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save all as JSON").click()
     assert download.value.suggested_filename == "results.json"

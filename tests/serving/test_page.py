@@ -134,4 +134,5 @@ def test_the_legend_has_the_colours_of_the_heat_map(service: httpx.Client) -> No
 def _rgba(png: bytes) -> NDArray[np.uint8]:
     """A PNG as (H,W,4), red first."""
     decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA), np.uint8)
