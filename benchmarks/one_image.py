@@ -73,5 +73,3 @@ def _known_precisions() -> tuple[str, ...]:
     flags = Path("/proc/cpuinfo").read_text()
     fast = "avx512_bf16" in flags or "amx_bf16" in flags
     return _OPENVINO if fast else _OPENVINO[:1]
-
-

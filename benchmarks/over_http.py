@@ -1,4 +1,4 @@
-"""Raw PNG in, answer out, over HTTP: what each service adds, and how many images it gets through."""
+"""Raw PNG in, answer out, over HTTP: what each service adds, and how many images it answers."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def _raw_round(raw: Worker, counts: Counts, into: Found) -> None:
         into.add_load(_way(workers, threads), images)
 
 
-def _service_round(
-    service: Running, films: Sequence[bytes], counts: Counts, into: Found
-) -> None:
+def _service_round(service: Running, films: Sequence[bytes], counts: Counts, into: Found) -> None:
     requests = itertools.cycle([upload(service.service.path, film) for film in films])
     service.go_on()
     single = list(itertools.islice(requests, counts.one_by_one))

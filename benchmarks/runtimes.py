@@ -61,7 +61,7 @@ def openvino(model: Path, threads: int, precision: str = "f32") -> Call:
     return lambda picture: request.infer([picture])
 
 
-def _keras(model: Path, threads: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _keras(model: Path, threads: int):  # type: ignore[no-untyped-def]
     import tensorflow
 
     from ml_tasks.model.backend import keras

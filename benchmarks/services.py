@@ -143,7 +143,12 @@ def running(service: Service, bundle: Path, log: Path) -> Iterator[Running]:
     with log.open("wb") as stream:
         start = time.perf_counter()
         process = subprocess.Popen(
-            words, cwd=PROJECT, env=environment, stdout=stream, stderr=stream, start_new_session=True
+            words,
+            cwd=PROJECT,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
         )
     found = Running(service, port, process, 0.0)
     try:

@@ -29,9 +29,7 @@ class Ratio:
 Seconds = NDArray[np.float64]
 
 
-def in_turn(
-    contenders: Mapping[str, Callable[[], object]], rounds: int
-) -> dict[str, Seconds]:
+def in_turn(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Seconds]:
     """Seconds (rounds,) of each contender; every round runs all of them, in an order of its own.
 
     A machine that is slower for a while is so for all of them. The first round warms up and does

@@ -1,4 +1,4 @@
-"""A runtime in a process of its own that answers one command a line, so that none disturbs another."""
+"""A runtime in a process of its own that answers a command a line, so that none disturbs others."""
 
 from __future__ import annotations
 
