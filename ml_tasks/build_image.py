@@ -22,9 +22,10 @@ from ml_tasks.records import (
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
-from ml_tasks.release.lineage import code_sha256
+from ml_tasks.release.lineage import code_sha256, source_revision
 from ml_tasks.release.model_card import model_card
 from ml_tasks.release.production import keep_training_data
+from ml_tasks.release.sbom import keep_sbom
 from ml_tasks.release.serving_base import serving_base_reference
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file
@@ -57,6 +58,7 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     )
     log.info("release sealed: %s", bundle)
     image = build_release_image(client, bundle, config.release.image, serving_base)
+    keep_sbom(client, bundle, image.id)
     with run.writing(ImageRecord.stage) as work:
         record = ImageRecord(
             run_id=run.run_id,
@@ -139,7 +141,9 @@ def _parts(run: RunPaths, decision: Decision) -> dict[str, Path | bytes]:
 
 def _lineage(run: RunPaths, data: PreprocessRecord, training: TrainRecord) -> dict[str, Any]:
     marks = [run.mark(kind) for kind in (PreprocessRecord, TrainRecord, EvaluationRecord, Decision)]
+    revision = source_revision()
     return {
+        **({"source_revision": revision} if revision else {}),
         "run_id": run.run_id,
         "run_started_at": data.started_at,
         "manifest_sha256": data.manifest_sha256,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
+from ml_tasks.cli_release import Command, add_release_commands
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
@@ -16,7 +18,6 @@ from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES, Decision
 
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
-Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     track = _command(commands, "track", _track, "runs and releases that MLflow missed")
     track.add_argument("--run", help="this run too, even if it is not finished")
     track.add_argument("--all", action="store_true", help="every run that was judged")
+    add_release_commands(partial(_command, commands))
     base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
     base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
     demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")

@@ -85,6 +85,10 @@ class RegistryUnavailable(MammoError):
     """The image registry does not answer; that passes by itself, or somebody starts it."""
 
 
+class RegistryRefused(MammoError):
+    """The image registry wants another login, or is none: trying again would not help."""
+
+
 class TrackingError(MammoError):
     """MLflow did not take a run or a release; the run's own directory still holds everything."""
 

@@ -226,6 +226,23 @@ class ImageRecord(StageRecord):
         return f"built {self.image} ({self.image_id[:19]}, {self.size_bytes / 1e6:.0f} MB)"
 
 
+class Trial(Record):
+    """One trial of the smoke test: what was found, what it is held against, in which unit."""
+
+    trial: str
+    value: float | str
+    limit: float | str
+    unit: str = ""
+    passed: bool
+
+    def __str__(self) -> str:
+        value, limit = (
+            f"{each:.4g}" if isinstance(each, float) else each for each in (self.value, self.limit)
+        )
+        said = "passed" if self.passed else "FAILED"
+        return f"trial {self.trial}: {value} {self.unit} (limit {limit}): {said}".replace("  ", " ")
+
+
 class SmokeRecord(StageRecord):
     """What the very image answered when it was run."""
 
@@ -236,11 +253,13 @@ class SmokeRecord(StageRecord):
     largest_difference: float
     tolerance: float
     refusals: dict[str, int]
+    trials: tuple[Trial, ...] = ()
 
     def summary(self) -> str:
         return (
             f"the image was ready in {self.ready_seconds:.1f} s and answered {self.images} test "
-            f"images as evaluated (largest difference {self.largest_difference:.1e})"
+            f"images as evaluated (largest difference {self.largest_difference:.1e}); "
+            f"{len(self.trials)} trials passed"
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from ml_tasks.config import Config
+from ml_tasks.config_release import SmokeLimits
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
@@ -21,28 +24,37 @@ from ml_tasks.records import (
     SmokeRecord,
     Split,
 )
+from ml_tasks.release.answers import TOLERANCE, Answer, Judged, try_answers, try_latency
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.container import RunningImage, isolated
-from ml_tasks.release.engine import DockerClient
+from ml_tasks.release.engine import DockerClient, engine_errors
 from ml_tasks.release.image import check_release_image
+from ml_tasks.release.trials import (
+    ENDPOINT,
+    Trials,
+    setting,
+    try_bad_input,
+    try_drain,
+    try_isolation,
+    try_memory,
+)
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_json
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = 1e-5
-_BAD_INPUT = {"empty file": b"", "text file": b"this is no mammogram\n"}
-_ENDPOINT = "/inference/predict"
+FEWEST = 64  # images that prove parity, whatever is set; all of them where there are fewer
 
 
 def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeRecord:
-    """Runs the built image isolated and sends it raw test images and bad input.
+    """Runs the built image under production flags and tries all that a service must do.
+
+    Every trial is held against its limit (release.smoke), logged and kept in smoke.json.
 
     Raises:
         StageOrderError: build_image is missing, or the gate judged anew since.
         DataError: a raw test image is gone or was changed since validation.
-        ReleaseError: the image is another one, is not ready in time, or answers otherwise than
-            evaluated.
+        ReleaseError: the image is another one, does not become ready, or fails a trial.
         EngineUnavailable: the engine stopped answering.
     """
     image = run.load(ImageRecord)
@@ -50,12 +62,19 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
     run.check_built_on(run.load(Decision), EvaluationRecord)
     verify(Path(image.bundle))
     check_release_image(client, image.image_id, Path(image.bundle))
-    samples = _samples(run, config.release.smoke_images)
+    samples = _samples(run, max(config.release.smoke_images, FEWEST))
+    limits, trials = config.release.smoke, Trials()
+    _try_size(client, image, limits, trials)
     with isolated(client, image.image_id, run.run_id) as running, running.http:
-        ready = running.wait_until_ready(config.release.smoke.ready_seconds)
-        log.info("the image is ready after %.1f s", ready)
-        difference = _compare(running, run, samples, image.version)
-        refusals = {name: _refused(running, name, data) for name, data in _BAD_INPUT.items()}
+        ready = running.wait_until_ready(limits.ready_seconds)
+        trials.at_most("ready", round(ready, 2), limits.ready_seconds, "s", "")
+        answers = _ask(running, run, samples)
+        difference = try_answers(answers, _judged(run, image), trials)
+        try_latency(answers, limits, trials)
+        refusals = try_bad_input(running, trials)
+        try_memory(running, try_isolation(running, trials), limits, trials)
+        try_drain(running, _raw(run, samples[0][0]), limits, trials)
+    trials.check()
     with run.writing(SmokeRecord.stage) as work:
         record = SmokeRecord(
             run_id=run.run_id,
@@ -66,6 +85,7 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
             largest_difference=difference,
             tolerance=TOLERANCE,
             refusals=refusals,
+            trials=tuple(trials.done),
         )
         write_json(work / "smoke.json", record.model_dump(mode="json"))
         run.seal(work, record)
@@ -101,50 +121,44 @@ def _check_hash(path: Path, expected: str) -> None:
         )
 
 
-def _compare(
-    running: RunningImage,
-    run: RunPaths,
-    samples: Sequence[tuple[IndexRow, PredictionRow]],
-    version: str,
-) -> float:
-    raw = Path(run.load(PreprocessRecord).raw)
-    differences = []
-    for row, expected in samples:
-        answer = _post(running, read_unchanged(raw / row.raw, row.raw_sha256))
+def _judged(run: RunPaths, image: ImageRecord) -> Judged:
+    threshold, positive = run.load(EvaluationRecord).threshold, run.load(PreprocessRecord).positive
+    return Judged(version=image.version, threshold=threshold, positive=positive)
+
+
+def _raw(run: RunPaths, row: IndexRow) -> bytes:
+    return read_unchanged(Path(run.load(PreprocessRecord).raw) / row.raw, row.raw_sha256)
+
+
+def _ask(
+    running: RunningImage, run: RunPaths, samples: Sequence[tuple[IndexRow, PredictionRow]]
+) -> list[Answer]:
+    """Sends every sample's raw file; the first one twice, since what is not yet warm is slower."""
+    answers = []
+    for row, expected in (samples[0], *samples):
+        data = _raw(run, row)
+        started = time.monotonic()
+        answer = running.post(ENDPOINT, data)
+        milliseconds = (time.monotonic() - started) * 1000
         if answer.status_code != 200:
             raise ReleaseError(
                 f"the image refused {row.raw} with {answer.status_code}: {answer.text}"
             )
-        content = answer.json()
-        if content["model_version"] != version:
-            raise ReleaseError(
-                f"the image says it is version {content['model_version']}, not {version}; "
-                "run build_image again"
-            )
-        differences.append(abs(float(content["probability"]) - expected.probability))
-        if not differences[-1] <= TOLERANCE:
-            raise ReleaseError(
-                f"the image answers {content['probability']} for {row.raw}, evaluated was "
-                f"{expected.probability}: more than {TOLERANCE:g} apart, so it is not what was "
-                "judged; run evaluate and what follows it again"
-            )
-    return max(differences)
+        answers.append(Answer.read(expected, _content(answer), milliseconds))
+    return answers[1:]
 
 
-def _refused(running: RunningImage, name: str, data: bytes) -> int:
-    answer = _post(running, data)
-    if not 400 <= answer.status_code < 500 or "error" not in answer.json():
-        raise ReleaseError(
-            f"the image answers {answer.status_code} to bad input ({name}), not a clear refusal: "
-            f"{answer.text[:200]}"
-        )
-    return answer.status_code
-
-
-def _post(running: RunningImage, data: bytes) -> httpx.Response:
+def _content(answer: httpx.Response) -> Any:
     try:
-        return running.http.post(_ENDPOINT, files={"file": ("image", data)})
-    except httpx.TransportError as error:
-        raise ReleaseError(
-            f"the image stopped answering ({error}); its last lines:\n{running.last_lines()}"
-        ) from error
+        return answer.json()
+    except ValueError:
+        return answer.text
+
+
+def _try_size(
+    client: DockerClient, image: ImageRecord, limits: SmokeLimits, trials: Trials
+) -> None:
+    with engine_errors(client, "the image was measured"):
+        size = round(client.images.get(image.image_id).attrs["Size"] / 1e6, 1)
+    remedy = setting("image_mb", "see what made it grow (docker history)")
+    trials.at_most("image size", size, limits.image_mb, "MB", remedy)

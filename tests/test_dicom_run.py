@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,12 @@ from ml_tasks.errors import DataError
 from ml_tasks.evaluate import evaluate
 from ml_tasks.gate import gate
 from ml_tasks.preprocessing import preprocess
+from ml_tasks.release.base_labels import base_labels
 from ml_tasks.release.bundle import FILES, SUMS
 from ml_tasks.release.champion import note_champion
+from ml_tasks.release.serving_base import checkout_file, serving_sources
 from ml_tasks.run_paths import RunPaths
+from ml_tasks.serving.packages import installed
 from ml_tasks.train import train
 from ml_tasks.validation import validate_data
 from tests.builders import NO_CHAMPION, film, quick_training, toy_config, use_toy_network
@@ -131,31 +135,36 @@ def test_nothing_of_a_header_stands_in_what_a_run_writes_or_says(planted: Plante
 
 
 class EngineWithoutDocker:
-    """Stands for an engine where only what it is given counts: it keeps the build's context."""
+    """Stands for an engine where only what it is given counts: it keeps the image's archive."""
 
     def __init__(self) -> None:
-        self.images = self
-        self.context = b""
+        self.images = self.containers = self
+        self.archive = b""
 
     def get(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(id="sha256:0", attrs={"Size": 1})
+        labels = base_labels(serving_sources(), checkout_file("requirements/serving.txt"))
+        told = {"Size": 1, "RootFS": {"Layers": []}, "Config": {"Labels": labels}}
+        return SimpleNamespace(id="sha256:0", attrs=told, labels=labels, history=list)
 
-    def build(self, fileobj: IO[bytes], **_: Any) -> tuple[SimpleNamespace, list[str]]:
-        self.context = fileobj.read()
-        return SimpleNamespace(id="sha256:1"), []
+    def load(self, archive: IO[bytes]) -> None:
+        self.archive = archive.read()
+
+    def run(self, image: str, **_: Any) -> str:
+        return json.dumps(installed())
 
 
-def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_built_from(
+def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_made_from(
     planted: PlantedRun,
 ) -> None:
     engine: Any = EngineWithoutDocker()
     with recorded(planted.said):
         record = build_image(planted.run, planted.config, engine)
-    context = list(members("context", io.BytesIO(engine.context)))
-    names = {name.split("!")[1] for name, _ in context}
-    assert names == {"Dockerfile", *(f"release/{name}" for name in (*FILES, SUMS))}
+    archive = list(members("archive", io.BytesIO(engine.archive)))
+    names = {name.rsplit("!", 1)[1] for name, _ in archive}
+    assert {f"release/{name}" for name in (*FILES, SUMS)} < names
+    assert len(names) == len((*FILES, SUMS)) + len(["release", "layer", "config", "manifest"])
     assert {path.name for path in Path(record.bundle).iterdir()} == {*FILES, SUMS}
-    assert traces(planted.strings, context) == []
+    assert traces(planted.strings, archive) == []
     assert planted.traces() == []
 
 

@@ -22,7 +22,7 @@ def reference_of(pictures: NDArray[np.uint8]) -> Reference | None:
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST)).astype(int))
     vectors = np.stack([picture_statistics(np.asarray(pictures[at])).vector() for at in chosen])
     means = vectors.mean(axis=0)
-    inverse = np.linalg.inv(_covariance(vectors))
+    inverse = np.asarray(np.linalg.inv(_covariance(vectors)), np.float64)
     found = distances(vectors, means, inverse)
     return Reference(
         figures=PictureStatistics.names(),

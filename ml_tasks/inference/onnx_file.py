@@ -68,7 +68,7 @@ def _is_outside(tensor: memoryview) -> bool:
 
 
 def _tensor_name(tensor: memoryview) -> str:
-    names = [bytes(value) for number, value in _fields(tensor) if number == _NAME and value]  # type: ignore[arg-type]
+    names = [bytes(value) for number, value in _fields(tensor) if number == _NAME and value]
     return names[0].decode() if names else ""
 
 

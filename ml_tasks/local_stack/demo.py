@@ -186,8 +186,9 @@ def _serve(options: DemoOptions, engine: Engine, config: Config, paths: RunPaths
     """The address of the service of `production`, if this run has moved it."""
     if engine.host is None or not paths.has(ReleaseRecord):
         return None
-    release = config.release
-    image = f"{release.registry}/{release.image}:production"
+    release, shipped = config.release, paths.load(ReleaseRecord)
+    # By digest: the engine may still know an older image as `production`.
+    image = f"{release.registry}/{release.image}@{shipped.digest}"
     try:
         return start_service(options.state, engine, image, options.service_port)
     except StackError as error:  # the run has succeeded all the same, and its summary is due

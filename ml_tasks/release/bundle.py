@@ -97,6 +97,15 @@ def version_of(bundle: Path) -> str:
     Raises:
         ReleaseError: SHA256SUMS or lineage.json is missing or unreadable.
     """
+    return f"{run_started(bundle):%Y%m%dT%H%M%SZ}-{sums_sha256(bundle)[:12]}"
+
+
+def run_started(bundle: Path) -> datetime:
+    """When the run began that made this bundle, in UTC.
+
+    Raises:
+        ReleaseError: lineage.json is missing or names no such time.
+    """
     started = str(read_json(bundle, "lineage.json").get("run_started_at", ""))
     try:
         moment = datetime.fromisoformat(started)
@@ -105,9 +114,7 @@ def version_of(bundle: Path) -> str:
             f"{bundle}/lineage.json: run_started_at is {started!r}, not an ISO time; "
             "build the release again"
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{sums_sha256(bundle)[:12]}"
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def sums_sha256(bundle: Path) -> str:

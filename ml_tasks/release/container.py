@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import json
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from docker import DockerClient
@@ -15,6 +18,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from ml_tasks.errors import EngineUnavailable, ReleaseError
+from ml_tasks.release import inside
 from ml_tasks.release.engine import engine_errors
 
 log = logging.getLogger(__name__)
@@ -22,11 +26,11 @@ log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _LABEL = "mammography.smoke-test"
-_USER = "10001:10001"
-_MEMORY = "1g"
-_PROCESSES = 256
+USER = "10001:10001"
+MEMORY = 1 << 30
+PROCESSES = 256
 _PORT = 8001
-_ASK_EVERY = 0.2  # seconds
+_ASK_EVERY = 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,70 @@ class RunningImage:
             f"the image was not ready within {seconds:g} s ({reason}):\n{self.last_lines()}\n"
             "raise release.smoke.ready_seconds if this machine is slow"
         )
+
+    def post(self, path: str, data: bytes) -> httpx.Response:
+        """One file as a multipart form.
+
+        Raises:
+            ReleaseError: no answer; with the container's last lines.
+        """
+        with self._answering():
+            return self.http.post(path, files={"file": ("image", data)})
+
+    def get(self, path: str) -> httpx.Response:
+        """One page; raises as `post`."""
+        with self._answering():
+            return self.http.get(path)
+
+    def look_inside(self) -> dict[str, Any]:
+        """What `inside.look` finds, run by the image's own Python in the container.
+
+        Raises:
+            ReleaseError: it does not run there.
+        """
+        done = self.container.exec_run(["python", "-c", inspect.getsource(inside)], demux=True)
+        output: Any = done.output  # demux: what it wrote, and what it complained of
+        if done.exit_code:
+            words = (output[1] or b"").decode(errors="replace").strip()[-500:]
+            raise ReleaseError(f"the image cannot be looked at from inside: {words}")
+        found: dict[str, Any] = json.loads(output[0])
+        return found
+
+    def limits(self) -> dict[str, int]:
+        """Bytes of memory and processes that the kernel allows the container."""
+        stats = self._stats()
+        return {
+            "memory": int(stats.get("memory_stats", {}).get("limit", 0)),
+            "processes": int(stats.get("pids_stats", {}).get("limit", 0)),
+        }
+
+    def peak_bytes(self) -> int:
+        """The most memory it ever held, with the files it has read; 0 where that is not counted."""
+        return int(self._stats().get("memory_stats", {}).get("max_usage", 0))
+
+    def wait_for_end(self, until: float) -> int | None:
+        """Waits for the container to end, to `until` of the monotonic clock; gives its status."""
+        while True:
+            self.container.reload()
+            if self.container.status != "running":
+                return int(self.container.attrs["State"]["ExitCode"])
+            if time.monotonic() > until:
+                return None
+            time.sleep(_ASK_EVERY)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise ReleaseError(
+                f"the image stopped answering ({error}); its last lines:\n{self.last_lines()}"
+            ) from error
+
+    def _stats(self) -> dict[str, Any]:
+        # one_shot: else the engine waits a second for a second look.
+        found: Any = self.container.stats(stream=False, one_shot=True)
+        return dict(found)
 
     def last_lines(self, count: int = 15) -> str:
         """What the container logged last."""
@@ -108,12 +176,12 @@ def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
         labels={name: value},
         network=network_name,
         read_only=True,
-        user=_USER,
+        user=USER,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        mem_limit=_MEMORY,
-        memswap_limit=_MEMORY,
-        pids_limit=_PROCESSES,
+        mem_limit=MEMORY,
+        memswap_limit=MEMORY,
+        pids_limit=PROCESSES,
     )
     container.start()
     container.reload()

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ml_tasks.chained_lines import intact, sealed
 from ml_tasks.errors import ChampionError
@@ -32,13 +33,23 @@ _RESTORE = f"restore it from a copy; without one, move it away and {WRITE_ANEW}"
 
 
 class Move(Record):
-    """`production` moved to a version: which, its digest and place, when, and what stood before."""
+    """`production` moved to a version: which, its digest and place, when, and what stood before.
+
+    What has its default is not written, so that a push's line stays as it always was.
+    """
 
     version: str
     digest: str
     reference: str
     moved_at: str
     digest_before: str | None
+    kind: Literal["push", "rollback"] = "push"
+    reason: str = Field("", max_length=500)  # why somebody moved it by hand
+
+    @property
+    def summary(self) -> str:
+        """When and, where it was said, why."""
+        return f"{self.moved_at}{f': {self.reason}' if self.reason else ''}"
 
 
 def read_moves(releases: Path) -> list[Move] | None:
@@ -74,8 +85,39 @@ def note_move(releases: Path, move: Move) -> None:
         moves = _moves(path, lines)
         if moves and moves[-1].digest == move.digest and moves[-1].version == move.version:
             return
-        line = f"{sealed(move.model_dump(mode='json'), lines[-1] if lines else '')}\n"
+        line = f"{sealed(_told(move), lines[-1] if lines else '')}\n"
         _append(path, len(data) - len(torn), line.encode("ascii"))
+
+
+def move_to(moves: Sequence[Move], digest: str | None) -> Move | None:
+    """The latest move to a digest; None where it never was in production."""
+    return next((move for move in reversed(moves) if move.digest == digest), None)
+
+
+def predecessor(moves: Sequence[Move], digest: str | None) -> Move | None:
+    """What stood in production before `digest` was shipped; None where nothing did.
+
+    A rollback does not count: going back twice goes back two releases, not to and fro. Of a digest
+    that the ledger does not know, it is what was noted last.
+    """
+    if digest is not None and move_to(moves, digest) is None:
+        return moves[-1] if moves else None
+    shipped = [move for move in moves if move.digest == digest and move.kind == "push"]
+    return move_to(moves, shipped[-1].digest_before) if shipped else None
+
+
+def rolled_back(moves: Sequence[Move], digest: str) -> Move | None:
+    """The rollback that took a digest out of production, if it has not been put back since."""
+    for move in reversed(moves):
+        if move.digest == digest:
+            return None
+        if move.kind == "rollback" and move.digest_before == digest:
+            return move
+    return None
+
+
+def _told(move: Move) -> dict[str, Any]:
+    return move.model_dump(mode="json", exclude_defaults=True)
 
 
 def _append(path: Path, end: int, line: bytes) -> None:

@@ -1,25 +1,23 @@
-"""The image registry, always through the engine: push, read a digest back, move a tag."""
+"""The push of an image, by the engine: layers and manifest go to the registry under one tag."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from docker import DockerClient
-from docker.errors import APIError, DockerException, NotFound
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential
+from docker.errors import DockerException
 
 from ml_tasks.errors import PushError, PushRefused
 from ml_tasks.release.engine import engine_errors
+from ml_tasks.release.registry_login import PASSWORD, USER, Login
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 _SKIPPED = ("Layer already exists", "Mounted from")
 _FINAL = ("denied", "unauthorized", "authentication required", "no basic auth")
 
@@ -34,23 +32,9 @@ class PushReport:
     done: set[str] = field(default_factory=set)
 
 
-def patiently(attempts: int, action: Callable[[], T]) -> T:
-    """Tries `action` up to `attempts` times while the registry fails, waiting 2, 4, 8 ... 60 s.
-
-    Raises:
-        PushError: the last failure. Anything else passes at once.
-    """
-    retrying = Retrying(
-        stop=stop_after_attempt(attempts),
-        wait=wait_exponential(multiplier=2, max=60),
-        retry=retry_if_exception(_worth_another_try),
-        before_sleep=_announce(attempts),
-        reraise=True,
-    )
-    return retrying(action)
-
-
-def push(client: DockerClient, image_id: str, repository: str, tag: str) -> PushReport:
+def push(
+    client: DockerClient, image_id: str, repository: str, tag: str, login: Login | None
+) -> PushReport:
     """Tags the image and pushes `<repository>:<tag>`; one log line for each layer.
 
     Raises:
@@ -59,12 +43,16 @@ def push(client: DockerClient, image_id: str, repository: str, tag: str) -> Push
     """
     reference = f"{repository}:{tag}"
     report = PushReport()
-    with _registry_errors(client, f"{reference} was pushed", reference):
+    with _registry_errors(client, reference, login):
         image = client.images.get(image_id)
         image.tag(repository, tag)
         sizes = _layer_sizes(image.attrs["RootFS"]["Layers"], image.history())
-        for event in client.api.push(repository, tag=tag, stream=True, decode=True):
-            _note(report, event, sizes, reference)
+        # {} and not None: else the SDK would look for a login itself, and quote what a helper says.
+        given = {} if login is None else login.for_engine()
+        for event in client.api.push(
+            repository, tag=tag, stream=True, decode=True, auth_config=given
+        ):
+            _note(report, event, sizes)
         if not report.digest:
             raise DockerException("the push ended without a digest")
     log.info(
@@ -77,29 +65,9 @@ def push(client: DockerClient, image_id: str, repository: str, tag: str) -> Push
     return report
 
 
-def digest_of(client: DockerClient, repository: str, tag: str) -> str | None:
-    """The digest that the registry holds under a tag; None where it has no such tag.
-
-    Raises:
-        PushError: the registry cannot be reached or refuses.
-        EngineUnavailable: the engine stopped answering.
-    """
-    reference = f"{repository}:{tag}"
-    with _registry_errors(client, f"{reference} was looked up", reference):
-        try:
-            return str(client.api.inspect_distribution(reference)["Descriptor"]["digest"])
-        except NotFound:
-            return None
-        except APIError as error:
-            # Registries word it differently; a repository that was never pushed is unknown as well.
-            if "manifest unknown" in str(error) or "name unknown" in str(error):
-                return None
-            raise
-
-
-def _note(report: PushReport, event: dict[str, Any], sizes: dict[str, int], reference: str) -> None:
+def _note(report: PushReport, event: dict[str, Any], sizes: dict[str, int]) -> None:
     if "error" in event:
-        raise _push_error(reference, str(event["error"]))
+        raise DockerException(str(event["error"]))
     report.digest = event.get("aux", {}).get("Digest", report.digest)
     layer, status = event.get("id", ""), event.get("status", "")
     if layer in report.done:
@@ -127,36 +95,24 @@ def _layer_sizes(layers: list[str], history: list[dict[str, Any]]) -> dict[str, 
 
 
 @contextmanager
-def _registry_errors(client: DockerClient, doing: str, reference: str) -> Iterator[None]:
+def _registry_errors(client: DockerClient, reference: str, login: Login | None) -> Iterator[None]:
     """Tells a lost engine (EngineUnavailable) from a registry that fails (PushError)."""
     try:
-        with engine_errors(client, doing):
+        with engine_errors(client, f"{reference} was pushed"):
             yield
     except (DockerException, requests.exceptions.Timeout) as error:
-        raise _push_error(reference, str(getattr(error, "explanation", None) or error)) from error
+        reason = str(getattr(error, "explanation", None) or error)
+        # The registry's own words stand in it, and nobody knows what it repeats.
+        reason = reason if login is None else login.masked(reason)
+        raise _push_error(reference, reason, login) from (None if login else error)
 
 
-def _push_error(reference: str, reason: str) -> PushError:
+def _push_error(reference: str, reason: str, login: Login | None) -> PushError:
     registry = reference.split("/", 1)[0]
     if any(word in reason.lower() for word in _FINAL):
+        used = "without a login" if login is None else f"with the login {login.source}"
         return PushRefused(
-            f"the registry {registry} refuses {reference} ({reason}); log the engine in to it"
+            f"the registry {registry} refuses {reference} {used} ({reason}); run `docker login "
+            f"{registry}` as the user that runs this worker, or set {USER} and {PASSWORD}"
         )
     return PushError(f"the registry {registry} cannot be reached or failed ({reason})")
-
-
-def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, PushError) and not isinstance(error, PushRefused)
-
-
-def _announce(attempts: int) -> Callable[[RetryCallState], None]:
-    def announce(state: RetryCallState) -> None:
-        log.warning(
-            "attempt %d of %d: %s; trying again in %.0f s",
-            state.attempt_number,
-            attempts,
-            state.outcome.exception() if state.outcome else "failed",
-            state.next_action.sleep if state.next_action else 0,
-        )
-
-    return announce

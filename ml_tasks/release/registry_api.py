@@ -1,37 +1,203 @@
-"""What the registry holds under a tag, asked over HTTP: for workers without a Docker engine."""
+"""The image registry over HTTP: what it holds under a tag, and the one PUT that moves a tag."""
 
 from __future__ import annotations
 
-from netrc import NetrcParseError
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import parse_http_list, parse_keqv_list
+from urllib.parse import urljoin, urlsplit
 
 from ml_tasks.config_release import ReleaseConfig
-from ml_tasks.errors import ChampionError, RegistryUnavailable
+from ml_tasks.errors import ChampionError, RegistryRefused, RegistryUnavailable
+from ml_tasks.release.registry_login import PASSWORD, USER, Login, find_login
+from ml_tasks.release.registry_session import Session, is_local
 
-_TIMEOUT = 20  # seconds
-_LOCAL = ("localhost", "127.")
-_TOKEN_SCHEMES = ("https://",)  # a login must not travel in the clear
-# What a tag may point to; without these a registry converts, and tells another digest.
-_MANIFESTS = ", ".join(
-    (
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.oci.image.index.v1+json",
-    )
-)
 # How registries say that they hold no such tag; the last one is Harbor's.
 _UNKNOWN = ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND")
+_PAGE = 1000  # tags asked for at once
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The bytes under a digest, as the registry holds them; `kind` is their media type."""
+
+    digest: str
+    kind: str
+    data: bytes = field(repr=False)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        found = json.loads(self.data)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def blobs(self) -> list[str]:
+        """The digests of what a pull fetches besides the manifest: settings and layers."""
+        parts = [self.content.get("config"), *(self.content.get("layers") or ())]
+        return [str(part["digest"]) for part in parts if part]
+
+    def is_of(self, image_id: str) -> bool:
+        """Whether it is the engine's image of this id, which is the hash of its settings."""
+        settings = self.content.get("config") or {}
+        return image_id in (self.digest, settings.get("digest"))
+
+
+class Registry:
+    """One repository of a registry; used as a context, which closes its connection."""
+
+    def __init__(self, release: ReleaseConfig) -> None:
+        self.base = _base(release)
+        self.host = release.registry.partition("/")[0]
+        self._session = Session(self.host, self.base)
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    @cached_property
+    def login(self) -> Login | None:
+        """The login for this registry, for an engine that pushes to it."""
+        return find_login(self.host, str(urlsplit(self.base).hostname))
+
+    def digest(self, reference: str) -> str | None:
+        """The digest under a tag; None only where the registry itself says it has no such tag.
+
+        Raises:
+            RegistryUnavailable: nothing answers, or the registry has a fault.
+            RegistryRefused: it wants another login, or what answers is no registry.
+        """
+        url = f"{self.base}/manifests/{reference}"
+        answer = self._session.ask("HEAD", url)
+        if answer.status_code == 404:  # any web server says so: only its words tell
+            answer = self._session.ask("GET", url)
+            if _unknown(answer):
+                return None
+        digest = str(answer.headers.get("docker-content-digest", ""))
+        if answer.status_code != 200 or not digest.startswith("sha256:"):
+            raise self._refusal(answer, url)
+        return digest
+
+    def manifest(self, reference: str) -> Manifest | None:
+        """The manifest under a tag or a digest, its bytes checked; None where there is none.
+
+        Raises:
+            RegistryUnavailable, RegistryRefused: as `digest`; also for bytes of another digest.
+        """
+        url = f"{self.base}/manifests/{reference}"
+        answer = self._session.ask("GET", url)
+        if answer.status_code == 404 and _unknown(answer):
+            return None
+        if answer.status_code != 200:
+            raise self._refusal(answer, url)
+        digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+        stated = answer.headers.get("docker-content-digest", digest)
+        if digest != stated or (reference.startswith("sha256:") and digest != reference):
+            raise RegistryRefused(
+                f"the image registry gives bytes of {digest} for {url}, stated as {stated}; it is "
+                "damaged: let its keeper check it before anything is pulled from it"
+            )
+        return Manifest(digest, str(answer.headers.get("content-type", "")), answer.content)
+
+    def put(self, manifest: Manifest, tag: str) -> None:
+        """Makes a tag point to a manifest that the registry holds: one request, seen whole or not.
+
+        Raises:
+            RegistryUnavailable: no answer; whether the tag moved is then not known.
+            RegistryRefused: it wants another login, or does not take it.
+        """
+        url = f"{self.base}/manifests/{tag}"
+        answer = self._session.ask("PUT", url, manifest.data, manifest.kind)
+        if answer.status_code not in (200, 201, 202):
+            raise self._refusal(answer, url)
+
+    def delete(self, digest: str) -> None:
+        """Removes a manifest, and with it every tag on it; one that is gone already is no error.
+
+        Raises:
+            RegistryUnavailable, RegistryRefused: as `digest`; also where deleting is switched off.
+        """
+        url = f"{self.base}/manifests/{digest}"
+        answer = self._session.ask("DELETE", url)
+        if answer.status_code == 405:
+            raise RegistryRefused(
+                f"the image registry at {self.host} lets nothing be deleted; switch that on in its "
+                "settings (storage.delete.enabled, or REGISTRY_STORAGE_DELETE_ENABLED=true)"
+            )
+        if answer.status_code not in (200, 202) and not _unknown(answer):
+            raise self._refusal(answer, url)
+
+    def tags(self) -> list[str]:
+        """Every tag of the repository.
+
+        Raises:
+            RegistryUnavailable, RegistryRefused: as `digest`.
+        """
+        url, found = f"{self.base}/tags/list?n={_PAGE}", []
+        while url:
+            answer = self._session.ask("GET", url)
+            if _unknown(answer):
+                break
+            if answer.status_code != 200:
+                raise self._refusal(answer, url)
+            found += [str(tag) for tag in answer.json().get("tags") or ()]
+            onward = answer.links.get("next", {}).get("url")
+            url = urljoin(url, onward) if onward else ""
+        return sorted(found)
+
+    def lacks(self, manifest: Manifest) -> list[str]:
+        """The blobs of a manifest that the registry does not hold: such an image cannot be pulled.
+
+        Raises:
+            RegistryUnavailable, RegistryRefused: as `digest`.
+        """
+        gone = []
+        for blob in dict.fromkeys(manifest.blobs):
+            url = f"{self.base}/blobs/{blob}"
+            answer = self._session.ask("HEAD", url)
+            if answer.status_code == 404:
+                gone.append(blob)
+            elif answer.status_code not in (200, 307):  # 307: it lies at a store that is named
+                raise self._refusal(answer, url)
+        return gone
+
+    def _refusal(self, answer: Any, url: str) -> Exception:
+        status = answer.status_code
+        if status in (401, 403):
+            return RegistryRefused(f"{self._no_entry(url)} for {url} (HTTP {status}); {_LOG_IN}")
+        if status == 429 or status >= 500:
+            return RegistryUnavailable(f"the image registry failed at {url} (HTTP {status})")
+        return RegistryRefused(
+            f"what answers at {url} is no image registry (HTTP {status}, no digest); set "
+            "release.registry_url to where this worker reaches the registry"
+        )
+
+    def _no_entry(self, url: str) -> str:
+        used = self._session.used
+        if used is not None:
+            return f"the image registry refuses the login {used.source} (user {used.user!r})"
+        if not (url.startswith("https://") or is_local(url)):
+            return "the image registry wants a login, which is sent by https alone,"
+        return "the image registry wants a login"
+
+
+_LOG_IN = (
+    f"run `docker login` for it as the user that runs this worker, or set {USER} and {PASSWORD}"
+)
 
 
 def manifest_url(release: ReleaseConfig, tag: str) -> str:
     """The address of a tag's manifest in the registry's API (v2), as this worker reaches it."""
-    host, _, folder = release.registry.partition("/")
-    name = f"{folder}/{release.image}" if folder else release.image
-    scheme = "http" if host.startswith(_LOCAL) else "https"
-    return f"{release.registry_url or f'{scheme}://{host}'}/v2/{name}/manifests/{tag}"
+    return f"{_base(release)}/manifests/{tag}"
 
 
 def tag_digest(release: ReleaseConfig, tag: str) -> str | None:
@@ -41,71 +207,28 @@ def tag_digest(release: ReleaseConfig, tag: str) -> str | None:
         RegistryUnavailable: nothing answers, or the registry has a fault.
         ChampionError: it wants a login, or what answers is no registry.
     """
-    import httpx  # only the run that means to push needs it
-
-    url = manifest_url(release, tag)
-    host = str(urlsplit(url).hostname)
     try:
-        # A proxy of this machine is for outside; a registry on it or beside it is asked directly.
-        with httpx.Client(timeout=_TIMEOUT, trust_env=url.startswith("https")) as client:
-            answer = _ask(client, "HEAD", url)
-            if answer.status_code == 404:  # any web server says so: only its words tell
-                answer = _ask(client, "GET", url)
-    except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
+        with Registry(release) as registry:
+            return registry.digest(tag)
+    except RegistryUnavailable as error:
         raise RegistryUnavailable(
-            f"the image registry at {url} cannot be reached ({reason}), so what is in production "
-            "is not known; start it, or set release.registry_url to where this worker reaches it, "
-            "then begin the run again; with release.push: false it is not asked"
+            f"{error}; until it answers, what is in production is not known: begin the run again "
+            "then; with release.push: false it is not asked"
         ) from error
-    if answer.status_code == 404 and _unknown(answer):
-        return None
-    return _digest(answer, url, host)
+    except RegistryRefused as error:
+        raise ChampionError(str(error)) from error
 
 
-def _ask(client: Any, method: str, url: str) -> Any:
-    """One request; where a token is wanted, it is fetched first, with a login of ~/.netrc."""
-    import httpx
-
-    headers = {"Accept": _MANIFESTS}
-    try:
-        login: Any = httpx.NetRCAuth(None)
-    except (OSError, NetrcParseError):  # there is no such file, or nothing of use in it
-        login = None
-    answer = client.request(method, url, headers=headers, auth=login)
-    challenge = answer.headers.get("www-authenticate", "")
-    if answer.status_code != 401 or not challenge.lower().startswith("bearer "):
-        return answer
-    asked = parse_keqv_list(parse_http_list(challenge[len("bearer ") :]))
-    realm = asked.pop("realm", "")
-    if not realm.startswith(_TOKEN_SCHEMES):
-        return answer
-    given = client.get(realm, params=asked, auth=login).raise_for_status().json()
-    token = given.get("token") or given.get("access_token")
-    return client.request(method, url, headers={**headers, "Authorization": f"Bearer {token}"})
-
-
-def _digest(answer: Any, url: str, host: str) -> str:
-    status, digest = answer.status_code, answer.headers.get("docker-content-digest", "")
-    if status == 200 and digest.startswith("sha256:"):
-        return str(digest)
-    if status in (401, 403):
-        raise ChampionError(
-            f"the image registry wants a login for {url} (HTTP {status}); put one for the machine "
-            f"{host} into ~/.netrc of the user that runs this worker"
-        )
-    if status == 429 or status >= 500:
-        raise RegistryUnavailable(
-            f"the image registry failed at {url} (HTTP {status}), so what is in production is not "
-            "known; begin the run again when it works"
-        )
-    raise ChampionError(
-        f"what answers at {url} is no image registry (HTTP {status}, no digest); set "
-        "release.registry_url to where this worker reaches the registry"
-    )
+def _base(release: ReleaseConfig) -> str:
+    host, _, folder = release.registry.partition("/")
+    name = f"{folder}/{release.image}" if folder else release.image
+    scheme = "http" if is_local(f"http://{host}") else "https"
+    return f"{release.registry_url or f'{scheme}://{host}'}/v2/{name}"
 
 
 def _unknown(answer: Any) -> bool:
+    if answer.status_code != 404:
+        return False
     try:
         codes = {str(error.get("code")) for error in answer.json()["errors"]}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from docker import DockerClient
@@ -17,6 +17,7 @@ from docker.errors import BuildError, ImageNotFound
 
 import ml_tasks
 from ml_tasks.errors import ReleaseError
+from ml_tasks.release.base_labels import base_labels
 from ml_tasks.release.context import write_context
 from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.python_base import TAG as PYTHON_BASE
@@ -37,6 +38,12 @@ SERVING_SOURCES = (
     "ml_tasks/release/__init__.py",
     "ml_tasks/release/bundle.py",
     "ml_tasks/serving",
+)
+# What puts the base's root together, inside its build.
+_SLIM_SOURCES = (
+    "ml_tasks/__init__.py",
+    "ml_tasks/release/__init__.py",
+    "ml_tasks/release/slim",
 )
 _LOCK = "requirements/serving.txt"
 _DOCKERFILE = "docker/serving.Dockerfile"
@@ -129,8 +136,12 @@ def checkout_file(name: str) -> Path:
 
 def serving_sources() -> dict[str, Path]:
     """Every source file of the service: name in the checkout -> path."""
+    return _sources(SERVING_SOURCES)
+
+
+def _sources(names: Iterable[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for name in SERVING_SOURCES:
+    for name in names:
         path = checkout_file(name)
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             files[name if file == path else f"{name}/{file.relative_to(path).as_posix()}"] = file
@@ -139,7 +150,8 @@ def serving_sources() -> dict[str, Path]:
 
 def _reference(python_base: str) -> str:
     digest = hashlib.sha256(python_base.encode())
-    parts = {name: checkout_file(name) for name in (_LOCK, _DOCKERFILE)} | serving_sources()
+    parts = {name: checkout_file(name) for name in (_LOCK, _DOCKERFILE)}
+    parts |= serving_sources() | _sources(_SLIM_SOURCES)
     for name in sorted(parts):
         content = hashlib.sha256(parts[name].read_bytes()).hexdigest()
         digest.update(f"{name} {content}\n".encode())
@@ -152,6 +164,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
         "serving.txt": checkout_file(_LOCK),
         **{f"wheels/{wheel.name}": wheel for wheel in wheels.glob("*.whl")},
         **{f"app/{name}": file for name, file in serving_sources().items()},
+        **{f"slim/{name}": file for name, file in _sources(_SLIM_SOURCES).items()},
     }
     with tempfile.TemporaryFile() as context:
         write_context(context, parts)
@@ -163,6 +176,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
                 tag=reference,
                 network_mode="none",
                 buildargs={"PYTHON_BASE": python_base},
+                labels=base_labels(serving_sources(), checkout_file(_LOCK)),
                 rm=True,
                 forcerm=True,
             )

@@ -19,6 +19,7 @@ from ml_tasks.serving.logbook import StatisticsLog
 from ml_tasks.serving.metrics import CONTENT_TYPE, Metrics
 from ml_tasks.serving.middleware import RequestRecord
 from ml_tasks.serving.noted import Noted
+from ml_tasks.serving.page.routes import page_routes
 from ml_tasks.serving.predicting import Predicting
 from ml_tasks.serving.refusals import CODES, ClientGone, RequestRefused, refusal
 from ml_tasks.serving.replies import Health, Ready
@@ -35,6 +36,7 @@ def create_app(settings: Settings, release: LoadingRelease | None = None) -> Sta
     predicting = Predicting(settings, release)
     metrics = Metrics(lambda: predicting.queue.waiting, lambda: predicting.queue.working)
     routes = [*_predictions(predicting), *_probes(predicting, metrics), *_documents()]
+    routes += page_routes()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

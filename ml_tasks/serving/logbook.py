@@ -109,7 +109,7 @@ def _handler(settings: Settings) -> logging.Handler:
 def _figures(image: Judged) -> dict[str, Any]:
     decoded, cleaned = image.decoded, image.cleaned
     told = image.prediction
-    figures = {name: getattr(image.statistics, name) for name in image.statistics.names()}
+    picture = zip(image.statistics.names(), image.statistics.vector(), strict=True)
     return {
         "model_version": told.model_version,
         "prediction": told.prediction,
@@ -124,5 +124,5 @@ def _figures(image: Judged) -> dict[str, Any]:
         "side": cleaned.side,
         "parts": cleaned.parts,
         "kept_share": round(cleaned.kept_share, 4),
-        **{name: round(float(value), 4) for name, value in figures.items()},
+        "picture": {name: round(float(value), 4) for name, value in picture},
     }

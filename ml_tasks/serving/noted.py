@@ -1,4 +1,4 @@
-"""What a request leaves behind for its line in the log: figures and codes, nothing of its sender."""
+"""What a request leaves behind for its line in the log: nothing of who sent it."""
 
 from __future__ import annotations
 

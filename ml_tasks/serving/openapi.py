@@ -75,7 +75,7 @@ def _predict() -> _Json:
         "Judges one or several mammograms", "PredictReply", _UPLOAD, guarded=True
     )
     meanings = {
-        "activation_map": "also answer where the class comes from, as a PNG to lay over the picture",
+        "activation_map": "also answer what speaks for the class, as a PNG to lay over the picture",
         "picture": "also answer the cleaned picture that the model saw, as a PNG",
     }
     operation["parameters"] = [

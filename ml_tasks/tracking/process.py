@@ -10,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from ml_tasks.config import Config
 from ml_tasks.tracking.outcome import Outcome
@@ -38,6 +40,28 @@ def register_apart(config: Config, run_ids: Sequence[str], seconds: float | None
     except ValueError:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         return _without_answer(config, f"its process ended with status {done.returncode}: {last}")
+
+
+def register_meanwhile(config: Config) -> Path:
+    """Sets the alias right in a process that goes on by itself; gives the file of its outcome.
+
+    Whoever has to go back must not wait 8 s for MLflow's start. `mammo track` does the same, seen.
+    """
+    order = {"config": config.model_dump(mode="json"), "runs": []}
+    outcome = config.paths.runs / ".tracking-alias.json"
+    outcome.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile("w+") as inbox, outcome.open("w") as outbox:
+        inbox.write(json.dumps(order))
+        inbox.seek(0)
+        subprocess.Popen(
+            [sys.executable, "-m", "ml_tasks.tracking"],
+            stdin=inbox,
+            stdout=outbox,
+            stderr=subprocess.DEVNULL,
+            env=environment_for_mlflow(os.environ),
+            start_new_session=True,  # the terminal may close, or get a Ctrl-C
+        )
+    return outcome
 
 
 def _without_answer(config: Config, reason: str) -> Outcome:

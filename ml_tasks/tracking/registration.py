@@ -47,6 +47,12 @@ def register(config: Config, run_ids: Sequence[str]) -> Outcome:
                 failed[run_id] = trouble
             else:
                 done.append(run_id)
+        if not run_ids:  # a rollback is of no run of its own, and the alias follows all the same
+            try:
+                store = _patiently(begin, lambda: Store(place))
+                _patiently(begin, partial(_point_alias, store, config))
+            except Exception as error:  # noqa: BLE001 - as above
+                return Outcome(where=place.shown, unreachable=_words(error))
     return Outcome(where=place.shown, done=tuple(done), failed=failed)
 
 
@@ -56,6 +62,10 @@ def _register_one(store: Store, config: Config, run_id: str) -> None:
     release = release_of(run, config)
     if release is not None:
         store.register(release, noted)
+    _point_alias(store, config)
+
+
+def _point_alias(store: Store, config: Config) -> None:
     # The image registry's tag says what serves; the ledger holds its every move. The alias follows.
     moves = read_moves(config.paths.releases)
     if moves:

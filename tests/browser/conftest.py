@@ -1,4 +1,4 @@
-"""A headless Chromium that has logged in to the Airflow page."""
+"""A headless Chromium: logged in to the Airflow page, and on the page of a real service."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from ml_tasks.local_stack.airflow import login
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.engine import apt_get
+from tests.browser.service_page import ServicePage, page_bundle
 from tests.conftest import LocalAirflow, unavailable
+from tests.serving.conftest import served, wait_for
 
 FLAGS = (
     "--no-sandbox",
@@ -38,31 +41,82 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """One for the session: a second one at a time is refused."""
+    with sync_playwright() as started:
+        yield started
+
+
 @pytest.fixture(scope="module")
 def page(
-    airflow: LocalAirflow, chromium: str, tmp_path_factory: pytest.TempPathFactory
+    airflow: LocalAirflow,
+    chromium: str,
+    playwright: Playwright,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Page]:
     """The DAG's page after the login."""
     airflow.api.wait_for_dag(DAG_ID)
     profile = tmp_path_factory.mktemp("profile")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=chromium,
-            headless=True,
-            args=list(FLAGS),
-            viewport={"width": 1400, "height": 1000},
-        )
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
-        user, password = login(airflow.settings)
-        page.fill("input[name=username]", user)
-        page.fill("input[name=password]", password)
-        page.keyboard.press("Enter")
-        page.get_by_role("button", name="Trigger").first.wait_for()
-        yield page
-        context.close()
+    context = playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=chromium,
+        headless=True,
+        args=list(FLAGS),
+        viewport={"width": 1400, "height": 1000},
+    )
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
+    user, password = login(airflow.settings)
+    page.fill("input[name=username]", user)
+    page.fill("input[name=password]", password)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Trigger").first.wait_for()
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    """One browser for all tests of the service's page; each opens a tab of its own."""
+    found = playwright.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release that brings everything the page shows."""
+    return page_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def service_url(toy_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real service that is ready."""
+    log = tmp_path_factory.mktemp("service") / "service.log"
+    with served(toy_bundle, log) as (client, _):
+        wait_for(client, "/ready", 200)
+        yield str(client.base_url)
+
+
+OpenTab = Callable[..., ServicePage]
+
+
+@pytest.fixture
+def tab(browser: Browser, service_url: str) -> Iterator[OpenTab]:
+    """Opens tabs on the page; at the end each is held to what the page promises."""
+    tabs: list[ServicePage] = []
+
+    def make(query: str = "", url: str = service_url, **options: Any) -> ServicePage:
+        made = ServicePage(browser, url.rstrip("/"), **options)
+        tabs.append(made)
+        made.open(query)
+        return made
+
+    yield make
+    for each in tabs:
+        each.close()
 
 
 @pytest.fixture

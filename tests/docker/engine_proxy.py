@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class EngineProxy:
-    """Passes bytes on to the engine until `cut`; or cuts itself once the engine says `cut_at`."""
+    """Passes bytes on to the engine until `cut`; or cuts itself once either side says `cut_at`."""
 
     def __init__(self, engine_socket: str) -> None:
         self.engine_socket = engine_socket
@@ -73,7 +73,7 @@ class EngineProxy:
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]
                     if not data:
                         return
-                    if key.fileobj is engine and self.cut_at and self.cut_at in data:
+                    if self.cut_at and self.cut_at in data:
                         self.cut()
                         return
                     key.data.sendall(data)

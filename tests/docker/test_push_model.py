@@ -27,7 +27,6 @@ from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.champion import Champion, find_champion
 from ml_tasks.release.ledger import read_moves
-from ml_tasks.release.registry import digest_of
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
 from tests.docker.registry_process import RegistryProcess
@@ -71,7 +70,9 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
     assert second.bytes_skipped > 0
     assert sorted(path.name for path in record_folder(tested).iterdir()) == [
         "push.json",
+        "sbom.json",
         "smoke.json",
+        "statement.dsse.json",
         "training_data.npz",
     ]
     (move,) = read_moves(tested.config.paths.releases) or []
@@ -185,15 +186,6 @@ def test_a_tag_that_someone_moved_does_not_ship_another_image(
     assert engine.images.get(image.serving_base).tag(repository, tag)
     record = push_model(tested.run, tested.config, engine)
     assert engine.images.get(record.reference).id == image.image_id
-
-
-def test_an_unknown_tag_is_none_and_a_dead_registry_an_error(
-    registry: RegistryProcess, engine: DockerClient
-) -> None:
-    assert digest_of(engine, f"{registry.address}/never-pushed", "production") is None
-    registry.stop()
-    with pytest.raises(PushError, match="cannot be reached"):
-        digest_of(engine, f"{registry.address}/never-pushed", "production")
 
 
 def test_a_gate_that_changed_its_mind_stops_the_push(

@@ -1,4 +1,4 @@
-"""Build contexts and Dockerfiles: the same parts give the same bytes, whatever files' times say."""
+"""Build contexts and layers: the same parts give the same bytes, whatever files' times say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from ml_tasks.release.context import write_context
-from ml_tasks.release.image import dockerfile
+from ml_tasks.release.context import write_context, write_layer
 
 
 def context(parts: dict[str, Path | bytes]) -> bytes:
@@ -31,10 +30,18 @@ def test_times_owners_and_order_do_not_matter(tmp_path: Path) -> None:
         }
 
 
-def test_a_label_cannot_break_out_of_its_line() -> None:
-    text = dockerfile("sha256:1", {"name": 'a"b\nRUN evil $HOME'})
-    assert text.splitlines() == [
-        "FROM sha256:1",
-        'LABEL name="a\\"b\\nRUN evil \\$HOME"',
-        "COPY release /release",
-    ]
+def test_a_layer_holds_the_folders_of_its_files_before_them() -> None:
+    """Without them the engine makes them up, with the time of the day: another layer each time."""
+    target = io.BytesIO()
+    write_layer(target, {"release/deep/b": b"two", "release/a": b"one"})
+    target.seek(0)
+    with tarfile.open(fileobj=target) as archive:
+        assert [(entry.name, entry.isdir(), entry.mode) for entry in archive] == [
+            ("release", True, 0o755),
+            ("release/deep", True, 0o755),
+            ("release/a", False, 0o444),
+            ("release/deep/b", False, 0o444),
+        ]
+        assert {(entry.uid, entry.gid, entry.uname, entry.mtime) for entry in archive} == {
+            (0, 0, "", 1577836800)
+        }

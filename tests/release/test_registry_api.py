@@ -93,7 +93,7 @@ def test_a_login_comes_from_netrc_and_is_asked_for_by_name(
 
     monkeypatch.setenv("HOME", str(tmp_path))
     with RegistryServer(locked) as server:
-        with pytest.raises(ChampionError, match=r"wants a login .* 127\.0\.0\.1 into ~/\.netrc"):
+        with pytest.raises(ChampionError, match=r"wants a login for .* `docker login`"):
             tag_digest(at(server), "production")
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
         (tmp_path / ".netrc").chmod(0o600)
@@ -103,7 +103,7 @@ def test_a_login_comes_from_netrc_and_is_asked_for_by_name(
 def test_a_token_is_fetched_where_the_registry_names_who_gives_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ml_tasks.release.registry_api._TOKEN_SCHEMES", ("http://",))
+    monkeypatch.setattr("ml_tasks.release.registry_session._TOKEN_SCHEMES", ("http://",))
 
     def with_token(method: str, path: str, headers: dict[str, str]) -> Answer:
         if path.startswith("/token"):

@@ -1,0 +1,86 @@
+"""The commands for what was shipped: `mammo releases`, `mammo rollback`, `mammo prune`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.errors import EngineUnavailable
+
+log = logging.getLogger(__name__)
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def add_release_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
+    """Adds them by `add(name, function, help)`, which makes the parser of one command."""
+    listing = add("releases", _releases, "what was shipped, what serves, what does not agree")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    back = add("rollback", _rollback, "production goes back to a release that was shipped before")
+    back.add_argument("version", nargs="?", help="if not given: what stood before what serves")
+    back.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the ledger")
+    prune = add("prune", _prune, "old releases' images, which may go; removes them with --yes")
+    prune.add_argument("--keep", type=_count, required=True, metavar="N", help="newest that stay")
+    prune.add_argument("--yes", action="store_true", help="remove them")
+    prune.add_argument("--bundles", action="store_true", help="their sealed bundles, too")
+
+
+def _releases(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.releases import list_releases
+
+    found = list_releases(_config(chosen))
+    sys.stdout.write(f"{found.model_dump_json(indent=2)}\n" if chosen.json else found.table())
+    return 1 if found.problems else 0
+
+
+def _rollback(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.rollback import roll_back
+    from ml_tasks.tracking.process import register_meanwhile
+
+    config = _config(chosen)
+    move = roll_back(config, chosen.version, chosen.reason)
+    sys.stdout.write(f"production serves {move.version} ({move.digest})\n")
+    sys.stdout.flush()
+    if config.tracking.enabled:
+        register_meanwhile(config)
+    return 0
+
+
+def _prune(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.engine import connect
+    from ml_tasks.release.retention import prune
+
+    client: Any = None
+    try:
+        client = connect() if chosen.yes else None
+    except EngineUnavailable as error:
+        log.warning("images stay in the engine: %s", error)
+    try:
+        judged = prune(_config(chosen), chosen.keep, client, chosen.yes, chosen.bundles)
+    finally:
+        if client is not None:
+            client.close()
+    gone = "removed" if chosen.yes else "may go"
+    for each in judged:
+        state = f"stays: {each.stays}" if each.stays else gone
+        sys.stdout.write(
+            f"{each.version:<30}{each.digest.removeprefix('sha256:')[:14]:<16}{state}\n"
+        )
+    if not chosen.yes:
+        sys.stdout.write("nothing was removed; --yes removes the images that may go\n")
+    return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one release stays")
+    return number
+
+
+def _config(chosen: argparse.Namespace) -> Config:
+    return load_config(chosen.config, parse_settings(chosen.set))

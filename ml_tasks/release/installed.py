@@ -1,0 +1,79 @@
+"""What is installed in an image, asked inside of it: packages with versions and licences."""
+
+from __future__ import annotations
+
+from docker import DockerClient
+from docker.errors import ContainerError, DockerException
+from pydantic import ValidationError
+
+from ml_tasks.errors import ReleaseError
+from ml_tasks.records import Record
+from ml_tasks.release.engine import engine_errors
+
+_COMMAND = ["python", "-m", "ml_tasks.serving.packages"]
+_MEMORY = "256m"
+_PROCESSES = 16
+
+
+class PythonPackage(Record):
+    """A package as its own metadata state it; what they do not state is empty."""
+
+    name: str
+    version: str
+    expression: str  # SPDX
+    licence: str  # in the packager's words
+    classifiers: tuple[str, ...]
+
+
+class DebianPackage(Record):
+    """A package as Debian has it; `source` is empty where it is named alike."""
+
+    name: str
+    version: str
+    architecture: str
+    source: str
+
+
+class Installed(Record):
+    """Everything that an image lists; `system` is empty where it does not say what it is."""
+
+    python: str
+    system: dict[str, str]
+    python_packages: tuple[PythonPackage, ...]
+    debian_packages: tuple[DebianPackage, ...]
+
+
+def installed_in(client: DockerClient, image_id: str) -> Installed:
+    """Runs the image once, without network and rights, and has it list what it holds.
+
+    Raises:
+        ReleaseError: it does not run, or lists nothing that can be read.
+        EngineUnavailable: the engine stopped answering.
+    """
+    try:
+        with engine_errors(client, "the packages of the image were listed"):
+            told = client.containers.run(
+                image_id,
+                entrypoint=_COMMAND,
+                command=[],
+                remove=True,
+                network_mode="none",
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                mem_limit=_MEMORY,
+                memswap_limit=_MEMORY,
+                pids_limit=_PROCESSES,
+            )
+        return Installed.model_validate_json(told)
+    except ContainerError as error:
+        raise _unlisted(image_id, str(error)[-500:]) from error  # ends with what it printed
+    except (DockerException, ValidationError) as error:
+        raise _unlisted(image_id, str(error)[:500]) from error
+
+
+def _unlisted(image_id: str, reason: str) -> ReleaseError:
+    return ReleaseError(
+        f"the image {image_id[:19]} does not list its packages ({reason}), so that no bill of "
+        "materials can be made; run `mammo serving-base`, then build_image again"
+    )

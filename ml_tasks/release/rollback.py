@@ -1,0 +1,121 @@
+"""`mammo rollback`: `production` goes back to a release that was shipped, without a build."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_tasks.config import Config
+from ml_tasks.errors import ProductionMoved, ReleaseError
+from ml_tasks.release.bundle import bundle_of, verify
+from ml_tasks.release.champion import PRODUCTION
+from ml_tasks.release.ledger import Move, move_to, note_move, predecessor, read_moves
+from ml_tasks.release.moving import movers_lock, now, point_production
+from ml_tasks.release.registry_api import Manifest, Registry
+
+log = logging.getLogger(__name__)
+
+
+def roll_back(config: Config, version: str | None = None, reason: str = "") -> Move:
+    """Moves `production` to `version`, else to what stood before what serves; gives the move.
+
+    Raises:
+        ReleaseError: there is no such release, its image is gone, or its bundle was altered.
+        ProductionMoved: something else was put into production meanwhile.
+        ChampionError: the ledger is damaged.
+        PushError, RegistryUnavailable, RegistryRefused: the registry does not do it.
+    """
+    releases = config.paths.releases
+    with movers_lock(releases), Registry(config.release) as registry:
+        moves = read_moves(releases) or []
+        serving = registry.digest(PRODUCTION)
+        target = _target(moves, serving, version)
+        manifest = _image_of(registry, target)
+        _check_bundle(releases, target)
+        _warn_of_tag(registry, target)
+
+        def unmoved(found: str | None) -> None:
+            if found != serving:
+                raise ProductionMoved(
+                    f"{PRODUCTION} was {serving} and is {found or 'nothing'} now: somebody moves "
+                    "it past this pipeline; it was left there. See `mammo releases`, then try again"
+                )
+
+        point_production(registry, manifest, config.release.push_attempts, unmoved)
+        # Moved there past the ledger before: then it came from what the ledger had noted last.
+        before = serving if serving != target.digest else moves[-1].digest
+        move = target.model_copy(
+            update={
+                "moved_at": now(),
+                "digest_before": before,
+                "kind": "rollback",
+                "reason": " ".join(reason.split())[:500],
+            }
+        )
+        note_move(releases, move)
+    log.info("%s serves %s again", PRODUCTION, target.version)
+    return move
+
+
+def _target(moves: Sequence[Move], serving: str | None, version: str | None) -> Move:
+    if not moves:
+        raise ReleaseError("nothing was ever shipped, so there is nothing to go back to")
+    if version is not None:
+        found = [move for move in moves if move.version == version]
+        if not found:
+            known = ", ".join(sorted({move.version for move in moves}, reverse=True)[:5])
+            raise ReleaseError(
+                f"{version} was never in production, so it is not put there now; shipped were "
+                f"{known}; a new model ships through its gate alone"
+            )
+        return found[-1]
+    if serving is None:
+        raise ReleaseError(
+            f"the registry holds no `{PRODUCTION}`, so nothing stood before it; name the version, "
+            f"for example: mammo rollback {moves[-1].version}"
+        )
+    target = predecessor(moves, serving)
+    if target is None:
+        now_serving = move_to(moves, serving)
+        raise ReleaseError(
+            f"{now_serving.version if now_serving else serving} is the first release, nothing "
+            "stood before it; `mammo releases` lists what was shipped"
+        )
+    return target
+
+
+def _image_of(registry: Registry, target: Move) -> Manifest:
+    """The very image that was shipped, which a pull would get whole."""
+    manifest = registry.manifest(target.digest)
+    gone = [target.digest] if manifest is None else registry.lacks(manifest)
+    if manifest is None or gone:
+        raise ReleaseError(
+            f"the registry does not hold the image of {target.version} any more ({gone[0]} is "
+            f"missing), so nothing was moved; choose another version of `mammo releases`"
+        )
+    return manifest
+
+
+def _check_bundle(releases: Path, target: Move) -> None:
+    """Later runs compare with the bundle; one that was altered shall not become their measure."""
+    bundle = bundle_of(releases, target.version)
+    if bundle.exists():
+        verify(bundle)
+    else:
+        log.warning(
+            "%s is not there (removed, or moved away): put it back before the next run, which is "
+            "compared with it",
+            bundle,
+        )
+
+
+def _warn_of_tag(registry: Registry, target: Move) -> None:
+    found = registry.digest(target.version)
+    if found != target.digest:
+        log.warning(
+            "the registry's tag %s is %s, shipped was %s; the image that was shipped is used",
+            target.version,
+            found or "gone",
+            target.digest,
+        )
