@@ -12,6 +12,7 @@ from ml_tasks.serving.settings import Settings
 
 def test_defaults_fit_the_image() -> None:
     assert Settings.from_environment({}) == Settings(Path("/release"), "0.0.0.0", 8001)
+    assert Settings().api_key is None and Settings().cors_origins == ()
 
 
 @pytest.mark.parametrize("value", ["", "eight", "0", "70000", "-1", "\u0663"])
