@@ -9,21 +9,13 @@ RUN python3 -m venv /opt/venv \
         --no-deps --no-cache-dir --no-compile --disable-pip-version-check --quiet -r /serving.txt \
  && /opt/venv/bin/python -m pip check
 COPY slim /build
-RUN PYTHONPATH=/build python3 -m ml_tasks.release.slim /opt/venv /slim
-COPY app /app
-# Compiled now, since nothing can be written when it runs; hashes, since copying changes times.
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app
-# In the new root, where only what was taken along is there, every module must load.
-RUN cp -a /app /slim/app \
- && chroot --userspec=10001:10001 /slim /usr/bin/env PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
-        /opt/venv/bin/python -W ignore -c "import pkgutil, importlib, ml_tasks; \
-[importlib.import_module(m.name) for m in pkgutil.walk_packages(ml_tasks.__path__, 'ml_tasks.') \
-if not m.name.endswith('__main__')]" \
- && rm -r /slim/app
+COPY app /service/app
+# Only what the service needs goes into the new root, and every module of it is loaded there.
+RUN PYTHONPATH=/build python3 -m ml_tasks.release.slim /opt/venv /service /slim
 
 FROM scratch
 COPY --from=builder /slim /
-COPY --from=builder /app /app
+COPY --from=builder /service /
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \

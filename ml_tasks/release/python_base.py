@@ -20,7 +20,8 @@ from ml_tasks.release.engine import engine_errors
 
 log = logging.getLogger(__name__)
 
-TAG = "mammography-python-base:bookworm"
+# The number rises when `build` makes another tree: one that was made before is not taken then.
+TAG = "mammography-python-base:bookworm-2"
 UPSTREAM = ("python", "3.11-slim-bookworm")
 PULL_SECONDS = 60.0
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -37,6 +38,7 @@ _BALLAST = (
     "usr/share/man",
     "usr/share/bash-completion",
 )
+_LICENCE = "copyright"  # usr/share/doc/PACKAGE/copyright
 _IMPORT_SECONDS = 600
 
 
@@ -115,15 +117,17 @@ def build(client: DockerClient) -> None:
 
 
 def strip(root: Path) -> None:
-    """Empties the folders of a Debian tree that a running service never reads."""
+    """Empties the folders of a Debian tree that a running service never reads.
+
+    Of the documentation the licences stay: who passes a package on must pass them on too.
+    """
     for name in _BALLAST:
-        folder = root / name
-        if folder.is_dir():
-            for entry in folder.iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+        for folder, _, files in os.walk(root / name, topdown=False):
+            for file in files:
+                if file != _LICENCE:
+                    (Path(folder) / file).unlink()
+            if Path(folder) != root / name and not any(Path(folder).iterdir()):
+                Path(folder).rmdir()
 
 
 def _load(client: DockerClient, archive: Path) -> None:

@@ -27,7 +27,7 @@ from ml_tasks.storage import replaced_directory
 log = logging.getLogger(__name__)
 
 REPOSITORY = "mammography-serving-base"
-# What the service needs of this package, and nothing else; folders with all their modules.
+# What the service needs of this package, and nothing else; folders with all that they hold.
 SERVING_SOURCES = (
     "ml_tasks/__init__.py",
     "ml_tasks/errors.py",
@@ -143,8 +143,10 @@ def _sources(names: Iterable[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name in names:
         path = checkout_file(name)
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            files[name if file == path else f"{name}/{file.relative_to(path).as_posix()}"] = file
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                below = file.relative_to(path).as_posix()
+                files[name if file == path else f"{name}/{below}"] = file
     return files
 
 

@@ -34,10 +34,14 @@ def status_of(packages: Iterable[str]) -> str:
 
 
 def licences_of(packages: Iterable[str]) -> list[Path]:
-    """The copyright files of packages, and the texts that they refer to."""
-    files = [Path(f"/usr/share/doc/{package}/copyright") for package in packages]
-    common = sorted(Path("/usr/share/common-licenses").glob("*"))
-    return [path for path in (*files, *common) if path.is_file()]
+    """The copyright files of packages, and the texts that they refer to.
+
+    Some packages have a link to another one's folder, which is named too.
+    """
+    folders = [Path("/usr/share/doc") / package for package in packages]
+    links = [folder for folder in folders if folder.is_symlink()]
+    files = [file for folder in folders if (file := folder / "copyright").is_file()]
+    return [*links, *files, *sorted(Path("/usr/share/common-licenses").glob("*"))]
 
 
 def _listed(listing: Path) -> Iterator[str]:

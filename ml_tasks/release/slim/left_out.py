@@ -21,7 +21,7 @@ _STANDARD_LIBRARY = (
     *("idlelib", "lib2to3", "pydoc.py", "pydoc_data", "turtle.py", "turtledemo", "tkinter"),
     *("curses", "doctest.py", "pickletools.py", "unittest"),
     # Protocols that are not spoken, and decimal numbers without the faster module.
-    *("dbm", "imaplib.py", "mailbox.py", "nntplib.py", "wsgiref", "xmlrpc", "_pydecimal.py"),
+    *("dbm", "imaplib.py", "mailbox.py", "nntplib.py", "xmlrpc", "_pydecimal.py"),
     # What embeds Python or links with it.
     "config-3*",
     # Databases, line editing and NIS: each brings libraries of Debian's that nothing else needs.
@@ -53,14 +53,18 @@ _PACKAGES = (
     *("onnxruntime/transformers/*", "onnxruntime/tools/*", "onnxruntime/datasets/*"),
     # pydicom: sample files, and codes of structured reports.
     *("pydicom/data/test_files/*", "pydicom/data/palettes/*", "pydicom/sr/*"),
+    # pydantic: its first version for programs that never moved on, and a plugin of mypy.
+    *("pydantic/v1/*", "pydantic/mypy.py"),
     # Pillow: codecs that are never asked for, fonts, colour profiles, windows.
     *("PIL/_avif.*", "PIL/_imagingcms.*", "PIL/_imagingft.*", "PIL/_imagingtk.*"),
     *("PIL/_webp.*", "PIL/_imagingmath.*", "PIL/_imagingmorph.*"),
 )
 
 # The modules of imagecodecs are loaded when one of their functions is first asked for.
-_CODECS = ("_deflate", "_imcd", "_jpeg8", "_jpegls", "_ljpeg", "_png", "_shared", "_shared_cython")
-_CODECS += ("_dicomrle", "_jpegsof3")
+_CODECS = (
+    *("_deflate", "_dicomrle", "_imcd", "_jpeg8", "_jpegls", "_ljpeg", "_png"),
+    *("_shared", "_shared_cython"),
+)
 
 # Libraries that only functions need which are never called, by the module that asks for them.
 UNCALLED = {
