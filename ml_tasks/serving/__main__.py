@@ -23,6 +23,7 @@ def main() -> int:
     import uvicorn
 
     from ml_tasks.serving.app import create_app
+    from ml_tasks.serving.connection import Connection
     from ml_tasks.serving.logbook import start_logging
 
     start_logging()
@@ -37,7 +38,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,  # the app's own line holds no client address and no query
