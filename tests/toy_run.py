@@ -115,11 +115,13 @@ def make_toy_run(
     image: str = "mammography-toy",
     shift: float = 0.0,
     champion: Champion = NO_CHAMPION,
+    models: Path | None = None,
 ) -> ToyRun:
     """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes.
 
     `shift` is added to the evaluated probabilities: the shipped model then answers otherwise;
-    `champion` is what was in production as the run began.
+    `champion` is what was in production as the run began; `models` is a folder with model.h5 and
+    model.onnx that take the toy's place.
     """
     config = Config(
         paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
@@ -130,8 +132,8 @@ def make_toy_run(
     note_champion(run, champion)
     index = _write_raw(root / "raw")
     _preprocess(run, root / "raw", index)
-    _train(run)
-    _evaluate(run, root / "raw", index, shift)
+    _train(run, models)
+    _evaluate(run, root / "raw", index, shift, models)
     _gate(run, verdict, champion.digest)
     return ToyRun(run, config)
 
@@ -193,9 +195,10 @@ def _write_array(work: Path, raw: Path, index: list[IndexRow], split: Split) -> 
     return sha256_file(work / array_file(split))
 
 
-def _train(run: RunPaths) -> None:
+def _train(run: RunPaths, models: Path | None) -> None:
+    stand_in = b"stands for the Keras weights"
     with run.writing("train") as work:
-        write_bytes(work / "model.h5", b"stands for the Keras weights")
+        write_bytes(work / "model.h5", (models / "model.h5").read_bytes() if models else stand_in)
         write_json(work / "classes.json", CLASSES)
         record = TrainRecord(
             run_id=run.run_id,
@@ -212,9 +215,14 @@ def _train(run: RunPaths) -> None:
         run.seal(work, record)
 
 
-def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> None:
+def _evaluate(
+    run: RunPaths, raw: Path, index: list[IndexRow], shift: float, models: Path | None
+) -> None:
     with run.writing("evaluate") as work:
-        write_onnx(work / "model.onnx")
+        if models:
+            write_bytes(work / "model.onnx", (models / "model.onnx").read_bytes())
+        else:
+            write_onnx(work / "model.onnx")
         scorer = Scorer.load(work / "model.onnx", SPEC)
         rows = [
             PredictionRow(

@@ -67,3 +67,10 @@ class RegistryProcess:
             ]
             for name in names
         }
+
+    def image_bytes(self, repository: str, digest: str) -> int:
+        """What an image takes in the registry: its layers, compressed, and its configuration."""
+        url = f"http://{self.address}/v2/{repository}/manifests/{digest}"
+        kind = {"accept": "application/vnd.docker.distribution.manifest.v2+json"}
+        manifest = httpx.get(url, headers=kind, trust_env=False).json()
+        return sum(int(part["size"]) for part in (manifest["config"], *manifest["layers"]))
