@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -40,19 +39,11 @@ from ml_tasks.train import train
 from ml_tasks.validation import validate_data
 from tests.builders import NO_CHAMPION, film, quick_training, toy_config, use_toy_network
 from tests.imaging.dicom_files import dicom_bytes, planted_dicom
+from tests.planted_secrets import plant_secrets
 from tests.traces import Piece, files_below, members, recorded, traces
 
 KEY = "a secret of this unit"
 NAMED = "JANE-DOE-19650412"  # in the names of the films, as some archives export them
-# What stands in the environment and in files of those that build and push.
-SECRETS = {
-    "AWS_SECRET_ACCESS_KEY": "planted-aws-key",
-    "DOCKER_PASSWORD": "planted-docker-password",
-    "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
-    "HTTPS_PROXY": "http://user:planted-proxy-password@192.0.2.1:3128",
-    "SOME_BUILD_ARGUMENT": "planted-build-argument",
-}
-LOGIN = "planted-registry-login"
 
 
 def small(root: Path) -> Config:
@@ -188,20 +179,7 @@ def noted(pieces: Iterable[Piece], seen: set[str]) -> Iterator[Piece]:
 
 @pytest.fixture
 def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Secrets in the environment, and in the Docker configuration, which knows build arguments."""
-    for name, value in SECRETS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("NO_PROXY", "*")
-    folder = tmp_path / "docker-configuration"
-    folder.mkdir()
-    login = base64.b64encode(f"user:{LOGIN}".encode()).decode()
-    content = {
-        "auths": {"localhost:5000": {"auth": login}},
-        "proxies": {"default": {"httpProxy": SECRETS["HTTPS_PROXY"]}},
-    }
-    (folder / "config.json").write_text(json.dumps(content))
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    return [*SECRETS.values(), LOGIN, login]
+    return plant_secrets(tmp_path, monkeypatch)
 
 
 def test_no_header_file_name_or_secret_reaches_a_layer_of_the_image(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,12 @@ from ml_tasks.release.installed import installed_in
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.python_base import TAG
 from ml_tasks.release.sbom import keep_sbom
+from ml_tasks.release.serving_base import checkout_file
 from ml_tasks.release.signing import signing_key
 from ml_tasks.release.statement import attest
+from ml_tasks.release.verification import verify_image
 from ml_tasks.storage import sha256_file
+from tests.conftest import unavailable
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun
 
@@ -120,3 +125,47 @@ def test_a_damaged_bill_is_named(toy: ToyRun, built: ImageRecord, engine: Docker
 def test_an_image_that_lists_nothing_is_named(engine: DockerClient, toy: ToyRun) -> None:
     with pytest.raises(ReleaseError, match="does not list its packages"):
         installed_in(engine, TAG)
+
+
+def test_openssl_alone_checks_the_signature_as_the_page_says(
+    tested: ToyRun, engine: DockerClient, tmp_path: Path
+) -> None:
+    if not shutil.which("jq"):
+        unavailable("needs jq, which the page names")
+    push_model(tested.run, tested.config, engine)
+    shutil.copy(record_folder(tested) / "statement.dsse.json", tmp_path)
+    shutil.copy(tested.config.paths.releases / "signing_key.pub", tmp_path / "unit.pub")
+    page = checkout_file("docs/release.md").read_text()
+    (commands,) = [block for block in page.split("```") if "openssl pkeyutl" in block]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-euc", commands]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "Signature Verified Successfully" in done.stdout
+    assert '"predicateType": "https://slsa.dev/provenance/v1"' in done.stdout
+    envelope = json.loads((tmp_path / "statement.dsse.json").read_bytes())
+    envelope["payload"] = base64.b64encode(b"{}").decode()
+    (tmp_path / "statement.dsse.json").write_text(json.dumps(envelope))
+    assert run().returncode != 0
+
+
+def test_after_a_change_of_keys_a_release_is_signed_anew_beside_the_old_statement(
+    tested: ToyRun, engine: DockerClient, registry: RegistryProcess
+) -> None:
+    first = push_model(tested.run, tested.config, engine)
+    releases = tested.config.paths.releases
+    old = (releases / "signing_key.pub").read_bytes()
+    (releases / "signing_key.pem").unlink()
+    again = push_model(tested.run, tested.config, engine)
+    assert (again.digest, again.bytes_pushed) == (first.digest, 0)
+    names = sorted(path.name for path in record_folder(tested).glob("statement*"))
+    assert names == ["statement.dsse-2.json", "statement.dsse.json"]
+    new = (releases / "signing_key.pub").read_bytes().removesuffix(old)
+    for key, file in ((new, "statement.dsse-2.json"), (old, "statement.dsse.json")):
+        (releases / "one.pub").write_bytes(key)
+        checks = verify_image(engine, tested.config, first.reference, releases / "one.pub")
+        assert [check.line() for check in checks if check.passed is not True] == []
+        assert any(check.reason.startswith(f"{file}, signed") for check in checks)
