@@ -177,6 +177,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
                 custom_context=True,
                 tag=reference,
                 network_mode="none",
+                use_config_proxy=False,  # a proxy's address may hold a password
                 buildargs={"PYTHON_BASE": python_base},
                 labels=base_labels(serving_sources(), checkout_file(_LOCK)),
                 rm=True,
