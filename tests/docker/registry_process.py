@@ -35,7 +35,7 @@ class RegistryProcess:
         self._trusted: Any = (
             ssl.create_default_context(cafile=str(certificate[0])) if certificate else True
         )
-        self._scheme = "https" if certificate else "http"
+        self.speaks_tls = certificate is not None
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -93,7 +93,7 @@ class RegistryProcess:
             self._process = None
 
     def _get(self, path: str) -> httpx.Response:
-        url = f"{self._scheme}://{self.address}{path}"
+        url = f"{'https' if self.speaks_tls else 'http'}://{self.address}{path}"
         return httpx.get(url, trust_env=False, verify=self._trusted)
 
     def tags(self, repository: str) -> dict[str, str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -161,14 +159,11 @@ def test_a_release_that_was_taken_out_is_not_put_back_by_a_rerun(
     assert push_model(last.run, last.config, engine).digest == place.third.digest
 
 
-def test_the_command_takes_less_than_five_seconds_and_says_what_serves(place: Place) -> None:
-    started = time.monotonic()
+def test_the_commands_say_what_serves(place: Place) -> None:
     done = place.typed("rollback", "--reason", "test", "--set", "tracking.enabled=false")
-    seconds = time.monotonic() - started
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"production serves {place.second.version} ({place.second.digest})\n"
     assert place.tags["production"] == place.second.digest
-    logging.getLogger(__name__).info("rollback took %.2f s", seconds)
     listed = place.typed("releases", "--json")
     assert listed.returncode == 0, listed.stderr
     assert json.loads(listed.stdout)["production"] == place.second.digest
