@@ -15,13 +15,15 @@ from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
 
 from ml_tasks.config import Config
+from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.bundle import FILES, SUMS, bundle_of
 from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.image import FOLDER
 from ml_tasks.release.image_config import layers_of
 from ml_tasks.release.image_labels import VERSION
-from ml_tasks.release.registry import digest_of
+from ml_tasks.release.registry_api import Registry
+from ml_tasks.release.registry_login import Login
 
 VERSION_FORM = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
 _NAMED = re.compile(r"(?P<repository>[^@]+?)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?")
@@ -51,14 +53,14 @@ def examined(client: DockerClient, config: Config, name: str) -> Iterator[Examin
 
     Raises:
         ReleaseError: there is no such image, or it is no release of this pipeline.
-        PushError: the registry does not answer.
+        RegistryUnavailable, RegistryRefused: the registry does not answer, or wants another login.
         EngineUnavailable: the engine stopped answering.
     """
     if not re.search(r"[/:@]", name):
         name = f"{config.release.registry}/{config.release.image}:{name}"
     with tempfile.TemporaryDirectory(prefix="mammo-verify-") as folder:
         with engine_errors(client, f"{name} was looked for"):
-            image, digests, tag = _find(client, name)
+            image, digests, tag = _find(client, config.release, name)
             version = image.labels.get(VERSION, "")
             if not VERSION_FORM.fullmatch(version):
                 raise ReleaseError(
@@ -81,7 +83,9 @@ def examined(client: DockerClient, config: Config, name: str) -> Iterator[Examin
         )
 
 
-def _find(client: DockerClient, name: str) -> tuple[Image, frozenset[str], str | None]:
+def _find(
+    client: DockerClient, release: ReleaseConfig, name: str
+) -> tuple[Image, frozenset[str], str | None]:
     """The image, its digests, and the tag that was asked for."""
     if name.startswith("sha256:"):
         return _of_engine(client, name, None)
@@ -89,13 +93,23 @@ def _find(client: DockerClient, name: str) -> tuple[Image, frozenset[str], str |
     if named is None:
         raise ReleaseError(f"{name!r} names no image; write REPOSITORY:TAG or REPOSITORY@DIGEST")
     repository, tag, digest = named["repository"], named["tag"], named["digest"]
-    host = repository.partition("/")[0]
+    host, _, image = repository.partition("/")
     if "/" not in repository or not (host == "localhost" or re.search(r"[.:]", host)):
         return _of_engine(client, name, tag)
-    held = digest or digest_of(client, repository, tag or "latest")
-    if held is None:
-        raise ReleaseError(f"the registry holds no {name}; `mammo releases` lists what was shipped")
-    return _pulled(client, repository, held), frozenset({held}), tag
+    with Registry(_place(release, host, image)) as registry:
+        held = digest or registry.digest(tag or "latest")
+        if held is None:
+            raise ReleaseError(
+                f"the registry holds no {name}; `mammo releases` lists what was shipped"
+            )
+        return _pulled(client, repository, held, registry.login), frozenset({held}), tag
+
+
+def _place(release: ReleaseConfig, host: str, image: str) -> ReleaseConfig:
+    """Where the registry is asked: the configured address is of the configured registry only."""
+    own = host == release.registry.partition("/")[0]
+    url = release.registry_url if own else None
+    return release.model_copy(update={"registry": host, "image": image, "registry_url": url})
 
 
 def _of_engine(
@@ -111,15 +125,17 @@ def _of_engine(
     return image, frozenset(one.rpartition("@")[2] for one in digests), tag
 
 
-def _pulled(client: DockerClient, repository: str, digest: str) -> Image:
+def _pulled(client: DockerClient, repository: str, digest: str, login: Login | None) -> Image:
     try:
         return client.images.get(f"{repository}@{digest}")
     except ImageNotFound:
         pass
     try:
-        return client.images.pull(repository, tag=digest)
+        known = None if login is None else login.for_engine()
+        return client.images.pull(repository, tag=digest, auth_config=known)
     except DockerException as error:
-        raise ReleaseError(f"{repository}@{digest} cannot be pulled ({error})") from error
+        told = str(error) if login is None else login.masked(str(error))
+        raise ReleaseError(f"{repository}@{digest} cannot be pulled ({told})") from error
 
 
 def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
