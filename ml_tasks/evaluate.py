@@ -155,7 +155,10 @@ def _with_reference(
     array = run.unaltered(cleaned, array_file(Split.TRAIN), cleaned.arrays_sha256[Split.TRAIN])
     reference = reference_of(open_pictures(array, count))
     if reference is None:
-        log.warning("%d training pictures are too few to tell by them what is no mammogram", count)
+        log.warning(
+            "by %d training pictures it cannot be told what is no mammogram: too few, or alike",
+            count,
+        )
     metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 
