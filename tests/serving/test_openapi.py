@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -94,7 +95,7 @@ def test_real_answers_fit_the_document(service: httpx.Client) -> None:
 def test_the_service_keeps_to_the_document(service: httpx.Client, mode: GenerationMode) -> None:
     """Requests made from the document, and ones that break it, against the running service."""
     described = schemathesis.openapi.from_url(f"{service.base_url}/openapi.json")
-    operations = [found.ok() for found in described.get_all_operations()]
+    operations = [found.ok() for found in described.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) >= 7  # the document itself may be left out
     for operation in operations:
         _try_out(operation, mode)
@@ -109,7 +110,7 @@ def _try_out(operation: Any, mode: GenerationMode) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def kept(case: schemathesis.Case) -> None:
+    def kept(case: Any) -> None:
         case.call_and_validate(checks=CHECKS)
 
     with contextlib.suppress(Unsatisfiable):  # an operation that takes nothing cannot be broken
