@@ -8,19 +8,24 @@ import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
+from uuid import uuid4
 
 import pytest
 from docker import DockerClient
+from docker.models.images import Image
 
+from ml_tasks.release import serving_base as serving_base_module
 from ml_tasks.release.context import write_context
-from ml_tasks.release.serving_base import checkout_file, serving_sources
+from ml_tasks.release.python_base import TAG as PYTHON_BASE
+from ml_tasks.release.serving_base import checkout_file, ensure_serving_base, serving_sources
 from ml_tasks.release.slim.left_out import UNCALLED
+from tests.conftest import WHEELS
 from tests.docker import answers
 from tests.docker.film_files import film_files
 
@@ -204,3 +209,52 @@ def test_neither_the_history_nor_the_settings_hold_more_than_the_dockerfile(
         "MAMMO_RELEASE", "ORT_DISABLE_TELEMETRY", "PATH", "PYTHONDONTWRITEBYTECODE",
         "PYTHONFAULTHANDLER", "PYTHONPATH", "PYTHONUNBUFFERED",
     }  # fmt: skip
+
+
+@pytest.fixture
+def built_on(
+    engine: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Image]]:
+    """Builds a serving base on the Python base with some lines of a Dockerfile more."""
+    made: list[Image] = []
+
+    def build(lines: str) -> Image:
+        context = BytesIO()
+        write_context(context, {"Dockerfile": f"FROM {PYTHON_BASE}\n{lines}\n".encode()})
+        context.seek(0)
+        python, _ = engine.images.build(
+            fileobj=context, custom_context=True, network_mode="none", rm=True, forcerm=True
+        )
+        made.append(python)
+        monkeypatch.setattr(serving_base_module, "ensure_python_base", lambda _: str(python.id))
+        made.append(engine.images.get(ensure_serving_base(engine, WHEELS)))
+        return made[-1]
+
+    yield build
+    for image in reversed(made):
+        engine.images.remove(str(image.id), force=True)
+
+
+@pytest.mark.full
+def test_a_base_that_is_made_again_is_the_same_layers(
+    engine: DockerClient, serving_base: str, built_on: Callable[[str], Image]
+) -> None:
+    """Then only what changed is pushed. A label makes the engine's cache miss every step."""
+    again = built_on(f"LABEL again={uuid4().hex}")
+    first = engine.images.get(serving_base)
+    assert again.id != first.id
+    assert again.attrs["RootFS"]["Layers"] == first.attrs["RootFS"]["Layers"]
+
+
+@pytest.mark.full
+def test_a_python_in_usr_local_is_taken_from_there(
+    engine: DockerClient, built_on: Callable[[str], Image]
+) -> None:
+    """As python:3.11-slim has it, which a machine with a way to a registry builds on."""
+    image = built_on(
+        "RUN mv /usr/bin/python3.11 /usr/local/bin/ && mv /usr/lib/python3.11 /usr/local/lib/"
+        " && ln -s python3.11 /usr/local/bin/python3 && rm -r /usr/bin/python3* /usr/lib/python3"
+    )
+    code = "import sys, ssl, ml_tasks.serving.app; print(sys.base_prefix)"
+    assert inside(engine, str(image.id), "python", "-c", code) == "/usr/local\n"
+    assert image.attrs["Size"] < MOST_UNPACKED
