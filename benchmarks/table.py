@@ -48,6 +48,11 @@ class Row:
         return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
+def not_measured(what: str, why: str) -> Row:
+    """A comparison that could not be made here; it counts as a goal that was missed."""
+    return Row(what, "not measured", why, float("nan"), "to be measured", met=False)
+
+
 _INTRODUCTION = """# Benchmarks
 
 `make bench` writes this page (`python -m benchmarks --quick` prints a short run). Ours and the

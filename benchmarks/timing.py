@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +35,8 @@ def in_turn(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict
     A machine that is slower for a while is so for all of them. The first round warms up and does
     not count.
     """
-    order, shuffled = list(contenders), random.Random(_SEED)
-    seconds: dict[str, list[float]] = {name: [] for name in order}
-    for number in range(rounds + 1):
-        shuffled.shuffle(order)
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number, order in enumerate(orders(contenders, rounds + 1)):
         for name in order:
             start = time.perf_counter()
             contenders[name]()
@@ -48,9 +46,21 @@ def in_turn(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict
     return {name: np.asarray(values) for name, values in seconds.items()}
 
 
+def orders(names: Iterable[str], rounds: int) -> Iterator[list[str]]:
+    """The names in an order that changes every round, the same in every run."""
+    order, shuffled = list(names), random.Random(_SEED)
+    for _ in range(rounds):
+        shuffled.shuffle(order)
+        yield list(order)
+
+
 def ratio(above: Seconds, below: Seconds) -> Ratio:
     """The median over rounds of above/below, its interval by bootstrap over rounds."""
-    each = above / below
+    return median_of(above / below)
+
+
+def median_of(each: Seconds) -> Ratio:
+    """The median of a figure that each round has, its interval by bootstrap over rounds."""
     random_state = np.random.default_rng(_SEED)
     drawn = np.median(random_state.choice(each, (_RESAMPLES, len(each))), axis=1)
     low, high = np.percentile(drawn, (2.5, 97.5))

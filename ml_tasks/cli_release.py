@@ -68,7 +68,7 @@ def _prune(chosen: argparse.Namespace) -> int:
     for each in judged:
         state = f"stays: {each.stays}" if each.stays else gone
         sys.stdout.write(
-            f"{each.version:<30}{each.digest.removeprefix('sha256:')[:14]:<16}{state}\n"
+            f"{each.version:<31}{each.digest.removeprefix('sha256:')[:14]:<16}{state}\n"
         )
     if not chosen.yes:
         sys.stdout.write("nothing was removed; --yes removes the images that may go\n")

@@ -169,9 +169,7 @@ def _with_reference(
     pictures = _pictures(run, cleaned, index, Split.TRAIN)
     reference = reference_of(pictures)
     if reference is None:
-        log.warning(
-            "%d training pictures are too few to tell by them what is no mammogram", len(pictures)
-        )
+        log.warning("%d pictures are too few to tell by them what is no mammogram", len(pictures))
     metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 

@@ -65,7 +65,7 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
     samples = _samples(run, max(config.release.smoke_images, FEWEST))
     limits, trials = config.release.smoke, Trials()
     _try_size(client, image, limits, trials)
-    with isolated(client, image.image_id, run.run_id) as running, running.http:
+    with isolated(client, image.image_id, str(run.root)) as running, running.http:
         ready = running.wait_until_ready(limits.ready_seconds)
         trials.at_most("ready", round(ready, 2), limits.ready_seconds, "s", "")
         answers = _ask(running, run, samples)

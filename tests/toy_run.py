@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,11 +115,13 @@ def make_toy_run(
     image: str = "mammography-toy",
     shift: float = 0.0,
     champion: Champion = NO_CHAMPION,
+    models: Path | None = None,
 ) -> ToyRun:
     """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes.
 
     `shift` is added to the evaluated probabilities: the shipped model then answers otherwise;
-    `champion` is what was in production as the run began.
+    `champion` is what was in production as the run began; `models` is a folder with model.h5 and
+    model.onnx that take the toy's place.
     """
     config = Config(
         paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
@@ -130,8 +132,8 @@ def make_toy_run(
     note_champion(run, champion)
     index = _write_raw(root / "raw")
     _preprocess(run, root / "raw", index)
-    _train(run)
-    _evaluate(run, root / "raw", index, shift)
+    _train(run, models)
+    _evaluate(run, root / "raw", index, shift, models)
     _gate(run, verdict, champion.digest)
     return ToyRun(run, config)
 
@@ -193,9 +195,10 @@ def _write_array(work: Path, raw: Path, index: list[IndexRow], split: Split) -> 
     return sha256_file(work / array_file(split))
 
 
-def _train(run: RunPaths) -> None:
+def _train(run: RunPaths, models: Path | None) -> None:
+    stand_in = b"stands for the Keras weights"
     with run.writing("train") as work:
-        write_bytes(work / "model.h5", b"stands for the Keras weights")
+        write_bytes(work / "model.h5", (models / "model.h5").read_bytes() if models else stand_in)
         write_json(work / "classes.json", CLASSES)
         record = TrainRecord(
             run_id=run.run_id,
@@ -212,9 +215,14 @@ def _train(run: RunPaths) -> None:
         run.seal(work, record)
 
 
-def _evaluate(run: RunPaths, raw: Path, index: list[IndexRow], shift: float) -> None:
+def _evaluate(
+    run: RunPaths, raw: Path, index: list[IndexRow], shift: float, models: Path | None
+) -> None:
     with run.writing("evaluate") as work:
-        write_onnx(work / "model.onnx")
+        if models:
+            write_bytes(work / "model.onnx", (models / "model.onnx").read_bytes())
+        else:
+            write_onnx(work / "model.onnx")
         scorer = Scorer.load(work / "model.onnx", SPEC)
         rows = [
             PredictionRow(
@@ -318,9 +326,10 @@ def make_bundle(
     classes: Mapping[str, object] = CLASSES,
     metrics: Mapping[str, object] = METRICS,
     spec: ImageSpec = SPEC,
+    write_model: Callable[[Path], None] = write_onnx,
 ) -> Path:
     """A sealed toy bundle below `root`, for tests of the predictor and the service."""
-    write_onnx(root / "model.onnx")
+    write_model(root / "model.onnx")
     lineage = {"run_id": "toy", "run_started_at": "2026-01-02T03:04:05+00:00"}
     parts: dict[str, Path | bytes] = {
         "model.onnx": root / "model.onnx",
@@ -329,6 +338,28 @@ def make_bundle(
         "image_spec.json": spec.model_dump_json().encode(),
         "metrics.json": json.dumps(dict(metrics)).encode(),
         "decision.json": b"{}",
+        "model_card.md": b"research use; not a diagnosis\n",
+        "lineage.json": json.dumps(lineage).encode(),
+    }
+    return seal(root / "releases", parts)
+
+
+def make_toy_bundle(root: Path, run_id: str = "toy") -> Path:
+    """A sealed bundle as build_image seals it, with figures and a full lineage; no engine."""
+    write_onnx(root / "model.onnx")
+    decision = Decision(run_id=run_id, verdict=Verdict.PASS, rules=())
+    lineage = {
+        "run_id": run_id,
+        "run_started_at": "2026-01-02T03:04:05+00:00",
+        **{f"{name}_sha256": name[:2] * 32 for name in ("manifest", "config", "code")},
+    }
+    parts: dict[str, Path | bytes] = {
+        "model.onnx": root / "model.onnx",
+        "model.h5": b"stands for the Keras weights",
+        "classes.json": json.dumps(CLASSES).encode(),
+        "image_spec.json": SPEC.model_dump_json().encode(),
+        "metrics.json": toy_metrics().model_dump_json().encode(),
+        "decision.json": decision.model_dump_json().encode(),
         "model_card.md": b"research use; not a diagnosis\n",
         "lineage.json": json.dumps(lineage).encode(),
     }

@@ -13,7 +13,7 @@ from ml_tasks.imaging.spec import ImageSpec
 
 
 class Runtime:
-    """An image file's bytes to the probability; no calibration, no map, no checks of the release."""
+    """An image file's bytes to the probability: no calibration, no checks of the release."""
 
     def __init__(self, bundle: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()

@@ -103,6 +103,14 @@ class RunningImage:
             "processes": int(stats.get("pids_stats", {}).get("limit", 0)),
         }
 
+    def outward(self) -> list[str]:
+        """The names of its networks that lead outside."""
+        self.container.reload()
+        names = self.container.attrs["NetworkSettings"]["Networks"]
+        client = self.container.client
+        assert client is not None  # one made by a client always knows it
+        return [name for name in names if not client.networks.get(name).attrs["Internal"]]
+
     def peak_bytes(self) -> int:
         """The most memory it ever held, with the files it has read; 0 where that is not counted."""
         return int(self._stats().get("memory_stats", {}).get("max_usage", 0))
@@ -137,17 +145,16 @@ class RunningImage:
 
 
 @contextmanager
-def isolated(client: DockerClient, image_id: str, run_id: str) -> Iterator[RunningImage]:
+def isolated(client: DockerClient, image_id: str, owner: str) -> Iterator[RunningImage]:
     """Runs an image on a network of its own that leads nowhere; both are removed at the end.
 
-    What a killed attempt of the same run left behind is removed first.
+    What a killed attempt of the same `owner` left behind is removed first.
 
     Raises:
         ReleaseError: the engine refuses to run the image.
         EngineUnavailable: the engine stopped answering.
     """
-    # A label value of fixed form: run ids may hold anything.
-    mark = f"{_LABEL}={hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
+    mark = mark_of(owner)
     try:
         with engine_errors(client, "the image was run"):
             remove_marked(client, mark)
@@ -157,6 +164,12 @@ def isolated(client: DockerClient, image_id: str, run_id: str) -> Iterator[Runni
                 _tidy(client, mark)
     except DockerException as error:
         raise ReleaseError(f"the engine did not run {image_id[:19]}: {error}") from error
+
+
+def mark_of(owner: str) -> str:
+    """The label (name=value) of what belongs to an owner: a run, by its folder."""
+    # A value of fixed form: names may hold anything.
+    return f"{_LABEL}={hashlib.sha256(owner.encode()).hexdigest()[:12]}"
 
 
 def remove_marked(client: DockerClient, mark: str) -> None:

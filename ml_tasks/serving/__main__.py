@@ -7,6 +7,7 @@ import signal
 import sys
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.serving.json_lines import start_logging
 from ml_tasks.serving.loading import LoadingRelease
 from ml_tasks.serving.settings import Settings
 
@@ -17,15 +18,15 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
     except ConfigError as error:
         return _unusable(error)
+    start_logging()
     release = LoadingRelease(settings.release)
     release.start()
     # Imported only now: the release is loaded meanwhile, and the service is ready the earlier.
     import uvicorn
 
     from ml_tasks.serving.app import create_app
-    from ml_tasks.serving.logbook import start_logging
+    from ml_tasks.serving.connection import Connection
 
-    start_logging()
     try:
         app = create_app(settings, release)
     except ConfigError as error:
@@ -37,7 +38,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         log_config=None,
         access_log=False,  # the app's own line holds no client address and no query

@@ -29,7 +29,7 @@ class KeyCheck:
             CODES["unauthorized"][0],
             "unauthorized",
             "this service wants its key: Authorization: Bearer KEY, or X-API-Key: KEY",
-            {"www-authenticate": "Bearer", "connection": "close"},  # its body is not read
+            {"www-authenticate": "Bearer"},
         )
         await answer(scope, receive, send)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_tasks.errors import MammoError
 from ml_tasks.release.bundle import verify
+from ml_tasks.serving.memory import give_memory_back
 
 if TYPE_CHECKING:
     from ml_tasks.inference.predictor import Predictor
@@ -51,7 +52,9 @@ class LoadingRelease:
         else:
             self.predictor = predictor
             log.info("ready: model %s in %.2f s", predictor.version, time.monotonic() - started)
+            give_memory_back()
             _warm_up(predictor)
+            give_memory_back()
 
     def _loaded(self) -> Predictor:
         check = _Check(self.bundle)

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from ml_tasks.errors import ImageRejected
-from ml_tasks.inference.predictor import Judged, Predictor, Wanted
+from ml_tasks.inference.predictor import Predictor, Wanted
+from ml_tasks.serving.judging import Outcome, judge_all
 from ml_tasks.serving.loading import LoadingRelease
 from ml_tasks.serving.noted import Noted
 from ml_tasks.serving.refusals import ClientGone, RequestRefused, image_refused
@@ -24,8 +25,6 @@ from ml_tasks.serving.upload import Bodies, Upload
 from ml_tasks.serving.work_queue import WorkQueue
 
 T = TypeVar("T")
-Outcome = Judged | ImageRejected
-
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _JSON = "application/json"
 
@@ -95,10 +94,10 @@ class Predicting:
             gone = threading.Event()
 
             def work() -> list[Outcome]:
-                return [_outcome(predictor, data, wanted) for data in files if not gone.is_set()]
+                return judge_all(predictor, files, wanted, gone)
 
             try:
-                noted.images = list(await self._in_turn(request.receive, work))
+                noted.images = await self._in_turn(request.receive, work)
             finally:
                 gone.set()  # films of a request that nobody waits for are not judged
         finally:
@@ -128,13 +127,6 @@ class Predicting:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(job, hung_up, return_exceptions=True)
-
-
-def _outcome(predictor: Predictor, data: bytes, wanted: Wanted) -> Outcome:
-    try:
-        return predictor.judge(data, wanted)
-    except ImageRejected as error:
-        return error
 
 
 async def _hang_up(receive: Receive) -> None:

@@ -35,7 +35,6 @@ CODES: dict[str, tuple[int, str]] = {
     "busy": (503, "the queue is full, or the memory for requests is used up"),
     "timed_out": (503, "there was no answer in MAMMO_ANSWER_SECONDS"),
 }
-_CLOSE = {"connection": "close"}  # what is left of such a request is not read
 
 
 class Refusal(Record):
@@ -48,14 +47,10 @@ class Refusal(Record):
 class RequestRefused(Exception):
     """A request that gets a refusal instead of an answer; the code is one of CODES."""
 
-    def __init__(
-        self, code: str, detail: str, retry_after: int | None = None, close: bool = False
-    ) -> None:
+    def __init__(self, code: str, detail: str, retry_after: int | None = None) -> None:
         super().__init__(detail)
         self.code, self.detail, self.status = code, detail, CODES[code][0]
-        self.headers = dict(_CLOSE) if close else {}
-        if retry_after is not None:
-            self.headers["retry-after"] = str(retry_after)
+        self.headers = {} if retry_after is None else {"retry-after": str(retry_after)}
 
 
 class ClientGone(Exception):

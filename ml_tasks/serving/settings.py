@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ PORT = 8001
 MEGABYTE = 1024 * 1024
 OFF, STDOUT = "off", "stdout"
 
+_MOST_AT_ONCE = 4
 _KEY = re.compile(r"[\x21-\x7e]{1,512}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+|\*")
 
@@ -21,8 +23,8 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+|\*")
 class Settings:
     """What the service needs to know; each field's environment variable is MAMMO_ and its name.
 
-    `max_body` is in bytes; `at_once` is how many images are decoded and judged at a time: one
-    keeps within a gigabyte of memory, since a large film takes hundreds of megabytes.
+    `max_body` is in bytes; `at_once` is how many requests are worked on at a time. Of large films,
+    which take hundreds of megabytes to decode, there is one at a time whatever it says.
     """
 
     release: Path = Path("/release")
@@ -31,7 +33,7 @@ class Settings:
     max_body: int = 64 * MEGABYTE  # of one request
     max_bodies: int = 256 * MEGABYTE  # of all requests that are being received or answered
     max_files: int = 32  # of one request
-    at_once: int = 1
+    at_once: int = field(default_factory=lambda: _processors())
     queue: int = 32  # requests that wait beyond those at work
     receive_seconds: int = 60  # for one request to arrive
     answer_seconds: int = 30  # for its answer, waiting included
@@ -55,7 +57,7 @@ class Settings:
             max_body=_whole(environment, "MAMMO_MAX_BODY", cls.max_body, 1 << 31),
             max_bodies=_whole(environment, "MAMMO_MAX_BODIES", cls.max_bodies, 1 << 36),
             max_files=_whole(environment, "MAMMO_MAX_FILES", cls.max_files, 1024),
-            at_once=_whole(environment, "MAMMO_AT_ONCE", cls.at_once, 1024),
+            at_once=_whole(environment, "MAMMO_AT_ONCE", _processors(), 1024),
             queue=_whole(environment, "MAMMO_QUEUE", cls.queue, 100_000),
             receive_seconds=_whole(
                 environment, "MAMMO_RECEIVE_SECONDS", cls.receive_seconds, 86400
@@ -71,6 +73,11 @@ class Settings:
                 environment, "MAMMO_STATISTICS_FILES", cls.statistics_files, 1000
             ),
         )
+
+
+def _processors() -> int:
+    """How many processors this process may use, up to as many as requests share well."""
+    return min(_MOST_AT_ONCE, len(os.sched_getaffinity(0)))
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

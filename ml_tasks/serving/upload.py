@@ -30,9 +30,7 @@ class Bodies:
             RequestRefused: `busy`, too much is held already.
         """
         if self.held + count > self.limit:
-            raise RequestRefused(
-                "busy", "too much is being uploaded at once; try again", 1, close=True
-            )
+            raise RequestRefused("busy", "too much is being uploaded at once; try again", 1)
         self.held += count
 
     def give_back(self, count: int) -> None:
@@ -63,7 +61,6 @@ class Upload:
             raise RequestRefused(
                 "slow_upload",
                 f"the request did not arrive in {self.settings.receive_seconds} seconds",
-                close=True,
             ) from None
         return form.finished()
 
@@ -93,7 +90,7 @@ class Upload:
 
     def _too_large(self) -> RequestRefused:
         return RequestRefused(
-            "too_large", f"the body is larger than {self.settings.max_body:,} bytes", close=True
+            "too_large", f"the body is larger than {self.settings.max_body:,} bytes"
         )
 
 
@@ -124,7 +121,7 @@ class _Form:
             self._parser.write(data)
         except FormParserError as error:
             raise RequestRefused(
-                "bad_request", f"the multipart form is broken ({error})", close=True
+                "bad_request", f"the multipart form is broken ({error})"
             ) from error
 
     def finished(self) -> list[bytes]:
@@ -156,7 +153,6 @@ class _Form:
                 raise RequestRefused(
                     "too_many_files",
                     f"there are more than {self._most} file(s); send fewer at a time",
-                    close=True,
                 )
             self._into = bytearray()
             self._files.append(self._into)
@@ -164,7 +160,7 @@ class _Form:
         self._fields += 1
         if self._fields > _MOST_FIELDS:
             raise RequestRefused(
-                "bad_request", f"the form has more than {_MOST_FIELDS} other fields", close=True
+                "bad_request", f"the form has more than {_MOST_FIELDS} other fields"
             )
 
     def _data(self, data: bytes, start: int, end: int) -> None:

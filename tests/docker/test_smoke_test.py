@@ -15,7 +15,7 @@ from ml_tasks.build_image import build_image
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.errors import DataError, EngineUnavailable, ReleaseError, StageOrderError
 from ml_tasks.records import Decision, ImageRecord, SmokeRecord, Split
-from ml_tasks.release.container import isolated
+from ml_tasks.release.container import isolated, mark_of
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
 from tests.toy_run import ToyRun, make_toy_run, phantom
@@ -23,8 +23,8 @@ from tests.toy_run import ToyRun, make_toy_run, phantom
 pytestmark = pytest.mark.docker
 
 
-def leftovers(engine: DockerClient) -> list[object]:
-    mark: dict[str, str | list[str] | bool] = {"label": "mammography.smoke-test"}
+def leftovers(engine: DockerClient, toy: ToyRun) -> list[object]:
+    mark: dict[str, str | list[str] | bool] = {"label": mark_of(str(toy.run.root))}
     return [
         *engine.containers.list(all=True, filters=mark),
         *engine.networks.list(filters=mark),
@@ -42,17 +42,23 @@ def test_the_image_answers_as_evaluated(
 ) -> None:
     record = smoke_test(toy.run, toy.config, engine)
     assert record.image_id == built.image_id
-    assert record.images == 6 and record.largest_difference <= 1e-5
-    assert set(record.refusals.values()) == {422}
+    assert record.images == 12 and record.largest_difference <= 1e-5
+    assert record.refusals == {
+        "empty file": 422,
+        "text file": 422,
+        "truncated picture": 422,
+        "decompression bomb": 413,
+    }
+    assert len(record.trials) == 17 and all(trial.passed for trial in record.trials)
     copy = json.loads((toy.run.stage("smoke_test") / "smoke.json").read_text())
-    assert copy["images"] == 6
-    assert leftovers(engine) == []
+    assert copy["images"] == 12
+    assert leftovers(engine, toy) == []
 
 
 def test_the_image_runs_without_rights_network_or_a_place_to_write(
     built: ImageRecord, engine: DockerClient
 ) -> None:
-    with isolated(engine, built.image_id, "rights") as running, running.http:
+    with isolated(engine, built.image_id, str(built.bundle)) as running, running.http:
         running.wait_until_ready(60)
         inside = running.container
         assert inside.exec_run(["id", "-u"]).output == b"10001\n"
@@ -77,13 +83,13 @@ def test_another_answer_than_evaluated_is_refused(
     with pytest.raises(ReleaseError, match="more than 1e-05 apart"):
         smoke_test(toy.run, toy.config, engine)
     assert not toy.run.has(SmokeRecord)
-    assert leftovers(engine) == []
+    assert leftovers(engine, toy) == []
 
 
 def test_an_image_whose_model_was_exchanged_is_refused(
     toy: ToyRun, built: ImageRecord, engine: DockerClient
 ) -> None:
-    """Its labels still claim the release; only running it can tell."""
+    """Its labels still claim the release; its layers tell that it is another image."""
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         for name, data in {
@@ -98,9 +104,9 @@ def test_an_image_whose_model_was_exchanged_is_refused(
         fileobj=context, custom_context=True, tag=f"{toy.config.release.image}:altered"
     )
     replace_image(toy, str(altered.id))
-    with pytest.raises(ReleaseError, match=r"cannot load its release.*altered.*model\.onnx"):
+    with pytest.raises(ReleaseError, match=r"its last layer sha256:\w+ is not that of"):
         smoke_test(toy.run, toy.config, engine)
-    assert leftovers(engine) == []
+    assert leftovers(engine, toy) == []
 
 
 def test_an_image_of_another_release_is_refused(
@@ -138,7 +144,7 @@ def test_raw_files_that_changed_are_named(
             (toy.config.paths.raw / row.raw).write_bytes(phantom(77))
     with pytest.raises(DataError, match="changed after validate_data"):
         smoke_test(toy.run, toy.config, engine)
-    assert leftovers(engine) == []
+    assert leftovers(engine, toy) == []
 
 
 def test_a_gate_run_anew_is_refused(toy: ToyRun, built: ImageRecord, engine: DockerClient) -> None:
@@ -152,11 +158,11 @@ def test_what_a_killed_attempt_left_is_removed(
     toy: ToyRun, built: ImageRecord, engine: DockerClient
 ) -> None:
     """A worker killed by SIGKILL runs no `finally`; its network's name would be taken for good."""
-    attempt = isolated(engine, built.image_id, toy.run.run_id)
+    attempt = isolated(engine, built.image_id, str(toy.run.root))
     attempt.__enter__()
-    assert len(leftovers(engine)) == 2
+    assert len(leftovers(engine, toy)) == 2
     smoke_test(toy.run, toy.config, engine)
-    assert leftovers(engine) == []
+    assert leftovers(engine, toy) == []
 
 
 def test_the_engine_gone_during_the_smoke_test(
@@ -171,5 +177,5 @@ def test_the_engine_gone_during_the_smoke_test(
         smoke_test(toy.run, toy.config, through())
     assert not toy.run.has(SmokeRecord)
     proxy.start()
-    assert smoke_test(toy.run, toy.config, through()).images == 6
-    assert leftovers(engine) == []
+    assert smoke_test(toy.run, toy.config, through()).images == 12
+    assert leftovers(engine, toy) == []
