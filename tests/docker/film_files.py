@@ -20,7 +20,7 @@ _NEAR = "1.2.840.10008.1.2.4."
 def film_files() -> dict[str, bytes]:
     """Name -> bytes."""
     grey = np.asarray(Image.fromarray(film(1, lesion=True)).resize(_SIDES[::-1]))
-    deep = (grey.astype(np.uint16) << 4) | (grey >> 4)
+    deep = grey.astype(np.uint16) * np.uint16(16)
     whole = _pictures(grey, deep) | _pgm(grey, deep) | _tiff(grey, deep) | _dicom(grey, deep)
     cut = {f"cut-{name}": data[: len(data) // 2] for name, data in whole.items()}
     return whole | cut | {"empty.png": b"", "text.png": b"no picture at all"}

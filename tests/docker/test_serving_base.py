@@ -9,18 +9,31 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partialmethod
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
+from uuid import uuid4
 
 import pytest
 from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.images import ImageCollection
 
+from ml_tasks.release import serving_base as serving_base_module
 from ml_tasks.release.context import write_context
-from ml_tasks.release.serving_base import checkout_file, serving_sources
+from ml_tasks.release.python_base import TAG as PYTHON_BASE
+from ml_tasks.release.serving_base import (
+    REPOSITORY,
+    checkout_file,
+    ensure_serving_base,
+    serving_sources,
+)
 from ml_tasks.release.slim.left_out import UNCALLED
+from tests.conftest import WHEELS
 from tests.docker import answers
 from tests.docker.film_files import film_files
 
@@ -130,10 +143,14 @@ def inside(engine: DockerClient, image: str, *command: str) -> str:
     return output.decode()
 
 
+def size_of(engine: DockerClient, image: str) -> int:
+    return int(engine.images.get(image).attrs["Size"])
+
+
 def test_the_base_leaves_room_for_the_model_within_the_limits(
     engine: DockerClient, serving_base: str, content: Content
 ) -> None:
-    assert engine.images.get(serving_base).attrs["Size"] < MOST_UNPACKED
+    assert size_of(engine, serving_base) < MOST_UNPACKED
     assert content.packed < MOST_PACKED
 
 
@@ -204,3 +221,56 @@ def test_neither_the_history_nor_the_settings_hold_more_than_the_dockerfile(
         "MAMMO_RELEASE", "ORT_DISABLE_TELEMETRY", "PATH", "PYTHONDONTWRITEBYTECODE",
         "PYTHONFAULTHANDLER", "PYTHONPATH", "PYTHONUNBUFFERED",
     }  # fmt: skip
+
+
+@pytest.mark.full
+def test_a_base_that_is_made_again_is_the_same_layers(
+    engine: DockerClient, serving_base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then only what changed is pushed. Without the engine's cache, which would show nothing."""
+    build = ImageCollection.build
+    monkeypatch.setattr(ImageCollection, "build", partialmethod(build, nocache=True))
+    monkeypatch.setattr(serving_base_module, "REPOSITORY", f"{REPOSITORY}-{uuid4().hex[:8]}")
+    reference = ensure_serving_base(engine, WHEELS)
+    again, first = engine.images.get(reference), engine.images.get(serving_base)
+    engine.images.remove(reference)
+    assert again.attrs["Created"] != first.attrs["Created"]
+    assert again.attrs["RootFS"]["Layers"] == first.attrs["RootFS"]["Layers"]
+
+
+@pytest.fixture
+def python_in_usr_local(engine: DockerClient) -> Iterator[str]:
+    """The Python base with Python in /usr/local, as python:3.11-slim has it."""
+    lines = (
+        f"FROM {PYTHON_BASE}",
+        "RUN mv /usr/bin/python3.11 /usr/local/bin/ && cp -a /usr/lib/python3.11 /usr/local/lib/"
+        " && ln -s python3.11 /usr/local/bin/python3"
+        " && rm -rf /usr/bin/python3* /usr/lib/python3*",
+    )
+    context = BytesIO("\n".join(lines).encode())
+    image, _ = engine.images.build(fileobj=context, network_mode="none", rm=True, forcerm=True)
+    yield str(image.id)
+    remove_with_children(engine, str(image.id))
+
+
+def remove_with_children(engine: DockerClient, image_id: str) -> None:
+    """Removes an image and all that was built on it, the steps of a build too."""
+    for image in engine.images.list(all=True):
+        if image.attrs["Parent"] == image_id:
+            remove_with_children(engine, str(image.id))
+    with suppress(ImageNotFound):  # it went with its last child
+        engine.images.remove(image_id, force=True)
+
+
+@pytest.mark.full
+def test_a_python_in_usr_local_is_taken_from_there(
+    engine: DockerClient, python_in_usr_local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with a way to a registry builds on python:3.11-slim."""
+    monkeypatch.setattr(serving_base_module, "ensure_python_base", lambda _: python_in_usr_local)
+    reference = ensure_serving_base(engine, WHEELS)
+    code = "import sys, ssl, ml_tasks.serving.app; print(sys.base_prefix)"
+    said, size = inside(engine, reference, "python", "-c", code), size_of(engine, reference)
+    engine.images.remove(reference)
+    assert said == "/usr/local\n"
+    assert size < MOST_UNPACKED

@@ -40,9 +40,7 @@ _DISTRIBUTIONS = (
 )
 
 # Below `site-packages`; * also stands for slashes.
-_PACKAGES = (
-    # OpenCV: detectors' data.
-    "cv2/data/*.xml",
+UNUSED_PARTS = (
     # NumPy: building on it, compiling Fortran, its tests, and parts that load when first used.
     *("numpy/_core/include/*", "numpy/_core/lib/*", "numpy/distutils/*", "numpy/f2py/*"),
     *("numpy/_pyinstaller/*", "numpy/testing/*", "numpy/conftest.py", "numpy/_core/_simd.*"),
@@ -91,7 +89,7 @@ def in_packages(name: PurePosixPath) -> bool:
         return True
     if name.parts[0] == "imagecodecs" and name.suffix == ".so":
         return name.name.split(".")[0] not in _CODECS
-    return any(fnmatchcase(name.as_posix(), pattern) for pattern in _PACKAGES)
+    return any(fnmatchcase(name.as_posix(), pattern) for pattern in UNUSED_PARTS)
 
 
 def _for_builders(name: PurePosixPath) -> bool:
