@@ -72,6 +72,7 @@ Evaluation is measured on made-up answers of a model: what is timed is everythin
 
 Training runs the real network on made-up pictures: the stage's input, bytes mapped from the disk,
 against float32 arrays in memory. [training.md](training.md) says how to measure a GPU.
+The service has a page of its own: [benchmarks-serving.md](benchmarks-serving.md).
 """
 
 
