@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -326,9 +326,10 @@ def make_bundle(
     classes: Mapping[str, object] = CLASSES,
     metrics: Mapping[str, object] = METRICS,
     spec: ImageSpec = SPEC,
+    write_model: Callable[[Path], None] = write_onnx,
 ) -> Path:
     """A sealed toy bundle below `root`, for tests of the predictor and the service."""
-    write_onnx(root / "model.onnx")
+    write_model(root / "model.onnx")
     lineage = {"run_id": "toy", "run_started_at": "2026-01-02T03:04:05+00:00"}
     parts: dict[str, Path | bytes] = {
         "model.onnx": root / "model.onnx",

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from ml_tasks.errors import ConfigError
+from ml_tasks.serving.json_lines import start_logging
 from ml_tasks.serving.loading import LoadingRelease
 from ml_tasks.serving.settings import Settings
 
@@ -17,6 +18,7 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
     except ConfigError as error:
         return _unusable(error)
+    start_logging()
     release = LoadingRelease(settings.release)
     release.start()
     # Imported only now: the release is loaded meanwhile, and the service is ready the earlier.
@@ -24,9 +26,7 @@ def main() -> int:
 
     from ml_tasks.serving.app import create_app
     from ml_tasks.serving.connection import Connection
-    from ml_tasks.serving.logbook import start_logging
 
-    start_logging()
     try:
         app = create_app(settings, release)
     except ConfigError as error:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from ml_tasks.serving.refusals import Refusal
 
 _MOST_HEAD = 64 * 1024  # bytes of a request's path and headers
+_HEADER_COST = 32  # bytes that any header counts for, however short
 _HEAD_SECONDS = 30.0
 _MOST_THROWN_AWAY = 16 * 1024 * 1024  # bytes of a body that came after its refusal
 _THROWN_AWAY_SECONDS = 10.0
@@ -87,7 +88,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _grow(self, size: int) -> None:
-        self._head += size
+        self._head += size + _HEADER_COST
         if self._head > _MOST_HEAD:
             raise ValueError(f"the head of the request is over {_MOST_HEAD} bytes")
 

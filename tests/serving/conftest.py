@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,20 +28,33 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@contextmanager
-def served(release: Path, log: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """`python -m ml_tasks.serving` on a free port; ended by its own process id."""
-    port = free_port()
-    environment = {
+def environment_of(release: Path, port: int, settings: dict[str, str]) -> dict[str, str]:
+    """The environment of a service on this machine; `settings` are its MAMMO_ variables."""
+    return {
         **os.environ,
         "MAMMO_RELEASE": str(release),
         "MAMMO_HOST": "127.0.0.1",
         "MAMMO_PORT": str(port),
         "MAMMO_MAX_BODY": str(LIMIT),
+        **settings,
     }
+
+
+@contextmanager
+def served(
+    release: Path, log: Path, **settings: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """`python -m ml_tasks.serving` on a free port; ended by its own process id.
+
+    `log` takes both of its streams; `settings` are further MAMMO_ variables.
+    """
+    port = free_port()
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ml_tasks.serving"], env=environment, stderr=stream
+            [sys.executable, "-m", "ml_tasks.serving"],
+            env=environment_of(release, port, settings),
+            stderr=stream,
+            stdout=stream,
         )
     try:
         with httpx.Client(
@@ -64,6 +79,27 @@ def wait_for(client: httpx.Client, path: str, status: int, seconds: float = 20) 
             pass
         assert time.monotonic() < deadline, f"{path} never answered {status}"
         time.sleep(0.05)
+
+
+def lines_of(log: Path, event: str, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+    """The lines of an event in a service's log, once there are at least `count` of them.
+
+    A line is written after its answer was sent.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        found = [line for line in lines if line["event"] == event]
+        if len(found) >= count:
+            return found
+        assert time.monotonic() < deadline, f"only {len(found)} lines of {event}"
+        time.sleep(0.05)
+
+
+def resident_mb(process: subprocess.Popen[bytes]) -> float:
+    """Megabytes of a process that are in memory."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmRSS"))
 
 
 @pytest.fixture(scope="module")

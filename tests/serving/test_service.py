@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import signal
 import socket
@@ -17,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.builders import png_header
-from tests.serving.conftest import LIMIT, served, wait_for
+from tests.serving.conftest import LIMIT, lines_of, served, wait_for
 from tests.toy_run import make_bundle, phantom
 
 GATEWAY = "/inference/predict"
@@ -145,10 +144,10 @@ def test_the_documentation_page_is_there(service: httpx.Client) -> None:
 def test_the_log_has_a_line_for_each_request_and_no_file_name(
     service: httpx.Client, log: Path
 ) -> None:
+    before = len(lines_of(log, "request", 0))
     ask(service, phantom(220), name="SECRET_Jane_Doe.png")
     service.get("/no%0Awhere")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    judged, lost = [line for line in lines if line["event"] == "request"][-2:]
+    judged, lost = lines_of(log, "request", before + 2)[-2:]
     assert (judged["method"], judged["path"], judged["status"]) == ("POST", GATEWAY, 200)
     assert judged["answers"][0]["prediction"] == "Positive"
     assert (lost["method"], lost["path"], lost["status"]) == ("GET", "(unknown)", 404)
