@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +69,7 @@ def _prune(chosen: argparse.Namespace) -> int:
     for each in judged:
         state = f"stays: {each.stays}" if each.stays else gone
         sys.stdout.write(
-            f"{each.version:<30}{each.digest.removeprefix('sha256:')[:14]:<16}{state}\n"
+            f"{each.version:<31}{each.digest.removeprefix('sha256:')[:14]:<16}{state}\n"
         )
     if not chosen.yes:
         sys.stdout.write("nothing was removed; --yes removes the images that may go\n")
@@ -83,4 +84,7 @@ def _count(text: str) -> int:
 
 
 def _config(chosen: argparse.Namespace) -> Config:
-    return load_config(chosen.config, parse_settings(chosen.set))
+    """The settings, with the registry as this place reaches it, as the tasks of the DAG know it."""
+    places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
+    here = {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}
+    return load_config(chosen.config, here | parse_settings(chosen.set))

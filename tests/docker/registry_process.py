@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -15,19 +17,46 @@ import yaml
 class RegistryProcess:
     """Debian's docker-registry on a free port of this machine; what it holds survives a stop."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
-        self._program = program
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        users: str = "",
+        certificate: tuple[Path, Path] | None = None,
+        deletes: bool = True,
+        storage: Path | None = None,
+    ) -> None:
+        """`users` is an htpasswd file's content; `certificate` and its key make it speak TLS.
+
+        Two may share one `storage`.
+        """
+        self.program = program
+        self.storage = storage or folder / "storage"
+        self._trusted: Any = (
+            ssl.create_default_context(cafile=str(certificate[0])) if certificate else True
+        )
+        self.speaks_tls = certificate is not None
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
         self._settings = folder / "registry.yml"
         self._log = folder / "registry.log"
-        content = {
+        content: dict[str, Any] = {
             "version": 0.1,
-            "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.storage)},
+                "delete": {"enabled": deletes},
+            },
             "http": {"addr": self.address},
         }
         folder.mkdir(parents=True, exist_ok=True)
+        if users:
+            (folder / "htpasswd").write_text(users)
+            content["auth"] = {"htpasswd": {"realm": "registry", "path": str(folder / "htpasswd")}}
+        if certificate:
+            content["http"]["tls"] = dict(
+                zip(("certificate", "key"), map(str, certificate), strict=True)
+            )
         self._settings.write_text(yaml.safe_dump(content))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,12 +66,12 @@ class RegistryProcess:
             return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._program), "serve", str(self._settings)], stdout=log, stderr=log
+                [str(self.program), "serve", str(self._settings)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 20
         while True:
             try:
-                if httpx.get(f"http://{self.address}/v2/", trust_env=False).status_code == 200:
+                if self._get("/v2/").status_code in (200, 401):
                     return
             except httpx.TransportError:
                 pass
@@ -55,6 +84,17 @@ class RegistryProcess:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(timeout=20)
             self._process = None
+
+    def kill(self) -> None:
+        """Ends it at once, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def _get(self, path: str) -> httpx.Response:
+        url = f"{'https' if self.speaks_tls else 'http'}://{self.address}{path}"
+        return httpx.get(url, trust_env=False, verify=self._trusted)
 
     def tags(self, repository: str) -> dict[str, str]:
         """Every tag of a repository with its digest, asked without the engine."""
