@@ -90,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--run", help="the new run's id; the time if not given")
     release = _command(commands, "release", _release, "build, smoke-test and push a model")
     release.add_argument("--run", help="a run that passed the gate; else the one in paths.model")
+    verify = _command(commands, "verify", _verify, "whether an image is a release as it was signed")
+    verify.add_argument("image", help="a version, REPOSITORY:TAG, REPOSITORY@DIGEST, or an id")
+    verify.add_argument("--key", type=Path, help="file of the public keys to trust")
+    verify.add_argument("--record", type=Path, help="the release's record, if it lies elsewhere")
     imports = _command(commands, "import", _import, "a data set into data/raw/<Class>/")
     imports.add_argument("--kind", choices=KINDS, help="a public data set in its own layout")
     imports.add_argument("--from", type=Path, dest="source", help="with --kind: its folder")
@@ -164,6 +168,22 @@ def _run(chosen: argparse.Namespace) -> int:
 def _release(chosen: argparse.Namespace) -> int:
     sequences.release_current(_config(chosen), chosen.run)
     return 0
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.engine import connect
+    from ml_tasks.release.verification import verify_image
+
+    client = connect()
+    try:
+        checks = verify_image(client, _config(chosen), chosen.image, chosen.key, chosen.record)
+    finally:
+        client.close()
+    sys.stdout.write("".join(f"{check.line()}\n" for check in checks))
+    failed = [check.name for check in checks if check.passed is False]
+    verdict = f"NOT verified: {', '.join(failed)}" if failed else "verified"
+    sys.stdout.write(f"{chosen.image}: {verdict}\n")
+    return 1 if failed else 0
 
 
 def _track(chosen: argparse.Namespace) -> int:

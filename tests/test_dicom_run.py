@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-import docker
 import numpy as np
 import pytest
 
@@ -28,6 +27,7 @@ from ml_tasks.dataset.manifest import IndexRow, ManifestRow, read_rows
 from ml_tasks.errors import DataError
 from ml_tasks.evaluate import evaluate
 from ml_tasks.gate import gate
+from ml_tasks.local_stack.engine import Engine
 from ml_tasks.preprocessing import preprocess
 from ml_tasks.release.base_labels import base_labels
 from ml_tasks.release.bundle import FILES, SUMS
@@ -39,9 +39,11 @@ from ml_tasks.train import train
 from ml_tasks.validation import validate_data
 from tests.builders import NO_CHAMPION, film, quick_training, toy_config, use_toy_network
 from tests.imaging.dicom_files import dicom_bytes, planted_dicom
+from tests.planted_secrets import plant_secrets
 from tests.traces import Piece, files_below, members, recorded, traces
 
 KEY = "a secret of this unit"
+NAMED = "JANE-DOE-19650412"  # in the names of the films, as some archives export them
 
 
 def small(root: Path) -> Config:
@@ -70,7 +72,7 @@ def write_films(config: Config, patients: int = 16) -> list[str]:
         label = "Positive" if number // 2 % 2 else "Negative"
         values = film(number).astype(np.uint16) * 16
         data, planted = planted_dicom(values, patient=f"PLANTED-{number // 2:03}")
-        path = config.paths.raw / label / f"{number:03}.dcm"
+        path = config.paths.raw / label / f"{NAMED}-{number:03}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         strings |= set(planted)
@@ -175,19 +177,35 @@ def noted(pieces: Iterable[Piece], seen: set[str]) -> Iterator[Piece]:
         yield name, data
 
 
-def test_nothing_of_a_header_reaches_a_layer_of_the_image(
-    planted: PlantedRun, engine: docker.DockerClient, serving_base: str, tmp_path: Path
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return plant_secrets(tmp_path, monkeypatch)
+
+
+def test_no_header_file_name_or_secret_reaches_a_layer_of_the_image(
+    planted: PlantedRun,
+    secrets: list[str],
+    engine_place: Engine,
+    serving_base: str,
+    tmp_path: Path,
 ) -> None:
+    """Of the base's layers too, and of both configurations with their history."""
+    client = engine_place.client()  # one that has read the configuration with the secrets
     with recorded(planted.said):
-        record = build_image(planted.run, planted.config, engine)
+        record = build_image(planted.run, planted.config, client)
+    sought = [*planted.strings, *secrets, NAMED]
+    image = client.images.get(record.image_id)
+    told = json.dumps([image.attrs, image.history()]).encode()
+    assert traces(sought, [("what the engine tells", told)]) == []
     with (tmp_path / "image.tar").open("w+b") as stream:
         try:
-            stream.writelines(engine.images.get(record.image_id).save())
+            stream.writelines(image.save())
         finally:
-            engine.images.remove(record.image)
+            client.images.remove(record.image)
+            client.close()
         stream.seek(0)
         seen: set[str] = set()
-        assert traces(planted.strings, noted(members("image", stream), seen)) == []
+        assert traces(sought, noted(members("image", stream), seen)) == []
     assert {"manifest.json", *(f"release/{name}" for name in (*FILES, SUMS))} <= seen
     assert planted.traces() == []
 

@@ -342,3 +342,25 @@ def make_bundle(
         "lineage.json": json.dumps(lineage).encode(),
     }
     return seal(root / "releases", parts)
+
+
+def make_toy_bundle(root: Path, run_id: str = "toy") -> Path:
+    """A sealed bundle as build_image seals it, with figures and a full lineage; no engine."""
+    write_onnx(root / "model.onnx")
+    decision = Decision(run_id=run_id, verdict=Verdict.PASS, rules=())
+    lineage = {
+        "run_id": run_id,
+        "run_started_at": "2026-01-02T03:04:05+00:00",
+        **{f"{name}_sha256": name[:2] * 32 for name in ("manifest", "config", "code")},
+    }
+    parts: dict[str, Path | bytes] = {
+        "model.onnx": root / "model.onnx",
+        "model.h5": b"stands for the Keras weights",
+        "classes.json": json.dumps(CLASSES).encode(),
+        "image_spec.json": SPEC.model_dump_json().encode(),
+        "metrics.json": toy_metrics().model_dump_json().encode(),
+        "decision.json": decision.model_dump_json().encode(),
+        "model_card.md": b"research use; not a diagnosis\n",
+        "lineage.json": json.dumps(lineage).encode(),
+    }
+    return seal(root / "releases", parts)

@@ -85,7 +85,12 @@ def check_release_image(client: DockerClient, image_id: str, bundle: Path) -> No
     with engine_errors(client, "the release image was looked for"):
         image = _image(client, image_id, f"the image {image_id[:19]}")
         told = image.labels
-        base_id = told.get(BASE_DIGEST, "missing")
+        base_id = told.get(BASE_DIGEST, "")
+        if not base_id:
+            raise ReleaseError(
+                f"the image {image_id[:19]} was made of another release, or none (it has no label "
+                f"{BASE_DIGEST}); run build_image again"
+            )
         base = _image(client, base_id, f"the base {base_id[:19]} of the image {image_id[:19]}")
         base_name = told.get(BASE_NAME, "")
         known = base_image(base_name, base)

@@ -27,7 +27,7 @@ from ml_tasks.storage import replaced_directory
 log = logging.getLogger(__name__)
 
 REPOSITORY = "mammography-serving-base"
-# What the service needs of this package, and nothing else; folders with all that they hold.
+# What the service needs of this package, and nothing else; folders with all their _SHIPPED files.
 SERVING_SOURCES = (
     "ml_tasks/__init__.py",
     "ml_tasks/errors.py",
@@ -45,6 +45,7 @@ _SLIM_SOURCES = (
     "ml_tasks/release/__init__.py",
     "ml_tasks/release/slim",
 )
+_SHIPPED = (".py", ".html", ".css", ".js", ".svg")  # modules, and the files of the page
 _LOCK = "requirements/serving.txt"
 _DOCKERFILE = "docker/serving.Dockerfile"
 _PYTHON = "3.11"  # of the Python base
@@ -135,7 +136,7 @@ def checkout_file(name: str) -> Path:
 
 
 def serving_sources() -> dict[str, Path]:
-    """Every source file of the service: name in the checkout -> path."""
+    """Every source file of the service and its page: name in the checkout -> path."""
     return _sources(SERVING_SOURCES)
 
 
@@ -143,10 +144,9 @@ def _sources(names: Iterable[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name in names:
         path = checkout_file(name)
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and "__pycache__" not in file.parts:
-                below = file.relative_to(path).as_posix()
-                files[name if file == path else f"{name}/{below}"] = file
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in (each for each in found if each.suffix in _SHIPPED):
+            files[name if file == path else f"{name}/{file.relative_to(path).as_posix()}"] = file
     return files
 
 
@@ -177,6 +177,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
                 custom_context=True,
                 tag=reference,
                 network_mode="none",
+                use_config_proxy=False,  # a proxy's address may hold a password
                 buildargs={"PYTHON_BASE": python_base},
                 labels=base_labels(serving_sources(), checkout_file(_LOCK)),
                 rm=True,

@@ -41,9 +41,12 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """One for the session: a second one at a time is refused."""
+    """One for these tests: a second one at a time is refused.
+
+    It ends with them, since while it is there no other test can run an event loop.
+    """
     with sync_playwright() as started:
         yield started
 
@@ -77,7 +80,7 @@ def page(
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     """One browser for all tests of the service's page; each opens a tab of its own."""
     found = playwright.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
@@ -85,13 +88,13 @@ def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release that brings everything the page shows."""
     return page_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service_url(toy_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real service that is ready."""
     log = tmp_path_factory.mktemp("service") / "service.log"

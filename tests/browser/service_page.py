@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.release.bundle import seal
-from tests.toy_run import CALIBRATION, CLASSES, THRESHOLD, phantom, toy_metrics, write_onnx
+from tests.builders import encoded
+from tests.toy_run import CALIBRATION, CLASSES, THRESHOLD, toy_metrics, write_onnx
 
 RULE = "largest specificity at a sensitivity of at least 0.9 on the validation split"
 SCRIPT = "<img src=x onerror=\"document.title='taken over'\">"
@@ -32,9 +34,9 @@ CARD = f"""# A toy model
 DARK, BRIGHT = 80, 200
 
 
-def page_bundle(root: Path) -> Path:
+def page_bundle(root: Path, slope: float = 0.2, centre: float = 60.0) -> Path:
     """A sealed toy release with figures, a gate's verdict, a lineage and a hostile model card."""
-    write_onnx(root / "model.onnx")
+    write_onnx(root / "model.onnx", slope, centre)
     metrics = toy_metrics().model_dump(mode="json") | {
         "rule": RULE,
         "threshold": THRESHOLD,
@@ -64,8 +66,11 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def film(name: str, brightness: int = BRIGHT, height: int = 300, width: int = 240) -> FilePayload:
-    """A phantom as a file to choose."""
-    data = phantom(brightness, height, width)
+    """A textured half ellipse on black, as a file to choose."""
+    rows, columns = np.mgrid[:height, :width]
+    inside = ((rows - height / 2) / (height * 0.4)) ** 2 + (columns / (width * 0.7)) ** 2 < 1
+    grey = np.random.default_rng(7).normal(brightness, 15, (height, width)) * inside
+    data = encoded(np.clip(grey, 0, 255).astype(np.uint8))
     return {"name": name, "mimeType": "image/png", "buffer": data}
 
 

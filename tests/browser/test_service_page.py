@@ -1,11 +1,12 @@
-"""The service's page as a person uses it: films in, answers in words, two languages, no mouse."""
+"""The service's page as a person uses it: films in, answers in words, by mouse or keyboard."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import FileChooser, expect
 
 from tests.browser.conftest import OpenTab
 from tests.browser.service_page import BRIGHT, DARK, SCRIPT, film, text_file
@@ -31,8 +32,10 @@ def test_a_chosen_film_is_answered_in_words_with_its_limits(tab: OpenTab) -> Non
         expect(card).to_contain_text(text)
     scale = card.get_by_role("img", name="Scale from 0 to 100 %")
     expect(scale).to_have_accessible_name(
-        "Scale from 0 to 100 %: the probability of Positive is > 99.9%; "
-        "from the threshold of 50.0% on the answer is Positive."
+        re.compile(
+            r"Scale from 0 to 100 %: the probability of Positive is \d\d\.\d%; "
+            r"from the threshold of 50\.0% on the answer is Positive\."
+        )
     )
     expect(opened.page.get_by_text(LIMITS).first).to_be_in_viewport()
     opened.page.mouse.wheel(0, 5000)
@@ -48,7 +51,9 @@ def test_the_heat_map_can_be_hidden_faded_and_read_without_its_colours(tab: Open
     card, layer = opened.card("bright.png"), opened.page.locator(".layer")
     expect(card.get_by_role("img", name="The cleaned picture of bright.png")).to_be_visible()
     expect(card).to_contain_text("128 × 128 pixels")
-    expect(card).to_contain_text("The map speaks strongest for Positive")
+    expect(card).to_contain_text(
+        "The dashed line encloses where the map speaks strongest for Positive"
+    )
     expect(card.get_by_role("group", name="What the colours of the heat map mean")).to_contain_text(
         "− against Positive+ for Positive"
     )
@@ -64,7 +69,7 @@ def test_the_heat_map_can_be_hidden_faded_and_read_without_its_colours(tab: Open
 def test_several_films_are_answered_in_turn_and_a_refused_one_says_what_to_do(tab: OpenTab) -> None:
     opened = tab()
     opened.choose(
-        film("one.png", DARK), text_file(), film("two.png"), film("tiny.png", BRIGHT, 40, 40)
+        film("one.png", DARK), text_file(), film("two.png"), film("tiny.png", BRIGHT, 10, 10)
     )
     opened.answered(2)
     expect(opened.page.locator("#tally")).to_have_text(
@@ -106,54 +111,11 @@ def test_dropped_files_are_taken_wherever_they_fall_and_folders_are_named(
     expect(opened.card("folder")).to_contain_text("This is a folder.")
 
 
-def test_it_speaks_french_to_a_french_browser_and_english_at_a_button(tab: OpenTab) -> None:
-    opened = tab(locale="fr-FR")
-    html = opened.page.locator("html")
-    expect(html).to_have_attribute("lang", "fr")
-    expect(opened.page).to_have_title("Classification de mammographies : usage de recherche")
-    opened.choose(film("film.png"), text_file("notes.txt"))
-    opened.answered()
-    card = opened.card("film.png")
-    for text in (
-        "Positif – anomalie présente",
-        "au-dessus du seuil de 50,0 %",
-        "très élevée (",
-        "plus grande spécificité à une sensibilité d’au moins 0,9",
-    ):
-        expect(card).to_contain_text(text)
-    expect(opened.card("notes.txt")).to_contain_text("Le fichier n’est pas une image lisible.")
-    expect(opened.page.locator("#model")).to_contain_text("0,950 [0,920 – 0,980]")
-    opened.check_access()
-    opened.page.get_by_role("button", name="English").click()
-    expect(html).to_have_attribute("lang", "en")
-    expect(card).to_contain_text("Positive – abnormality present")
-    expect(opened.card("notes.txt")).to_contain_text("The file is no image that can be read.")
-    expect(opened.page.get_by_role("button", name="Français")).to_be_focused()
-    opened.open("?lang=en")  # what a reload asks for
-    expect(html).to_have_attribute("lang", "en")
-
-
-def test_both_languages_have_the_same_texts_and_every_text_is_there(tab: OpenTab) -> None:
-    opened = tab()
-    keys, used = opened.page.evaluate(
-        """async () => {
-          const { en } = await import("/static/en.js");
-          const { fr } = await import("/static/fr.js");
-          const keys = (part) => Object.entries(part).flatMap(([name, text]) =>
-            typeof text === "object" ? keys(text).map((inner) => `${name}.${inner}`) : [name]);
-          const used = [...document.querySelectorAll("[data-text], [data-label]")]
-            .map((each) => each.dataset.text ?? each.dataset.label);
-          return [[keys(en), keys(fr)], used];
-        }"""
-    )
-    english, french = keys
-    assert english == french and len(english) > 150
-    assert set(used) <= set(english)
-
-
 def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     opened = tab()
     page = opened.page
+    choosers: list[FileChooser] = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the images")).to_be_focused()
     expect(page.get_by_role("link", name="Skip to the images")).to_be_in_viewport()
@@ -161,9 +123,12 @@ def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_label("Choose images")).to_be_focused()
     assert page.locator("#drop").evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([film("film.png")])
+    page.keyboard.press("Enter")
+    for _ in range(100):
+        if choosers:
+            break
+        page.wait_for_timeout(50)
+    choosers[0].set_files([film("film.png")])
     opened.answered()
     walked = []
     for _ in range(9):
@@ -202,6 +167,13 @@ def test_a_result_is_copied_and_saved_as_json_without_pictures(tab: OpenTab) -> 
     )
     assert copied["model_version"].startswith("20260102T030405Z-")
     assert "picture" not in copied and "activation_map" not in copied
+    # Over plain HTTP, as in many a hospital, a browser has no clipboard for pages.
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    opened.choose(film("second.png"))
+    opened.answered(2)
+    opened.card("second.png").get_by_role("button", name="Copy as JSON").click()
+    expect(opened.card("second.png").get_by_text("Copied.")).to_be_visible()
+    opened.card("second.png").get_by_role("button", name="Remove second.png").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save all as JSON").click()
     assert download.value.suggested_filename == "results.json"

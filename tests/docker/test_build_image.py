@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.images import Image
 
 from ml_tasks.build_image import build_image
 from ml_tasks.errors import EngineUnavailable, GateRefused, ReleaseError, StageOrderError
 from ml_tasks.records import Decision, EvaluationRecord, ImageRecord, TrainRecord, Verdict
-from ml_tasks.release.bundle import read_json, verify
+from ml_tasks.release.bundle import bundle_of, read_json, verify
+from ml_tasks.release.image import build_release_image, check_release_image
+from ml_tasks.release.image_config import BaseImage, base_image
 from ml_tasks.release.python_base import TAG as PYTHON_BASE
 from ml_tasks.release.serving_base import REPOSITORY, serving_base_reference
+from tests.counts import cases
 from tests.docker.engine_proxy import EngineProxy
 from tests.toy_run import ToyRun, make_toy_run
 
@@ -99,6 +108,86 @@ def test_without_a_serving_base_the_remedy_is_named(
     monkeypatch.setattr("ml_tasks.release.serving_base.REPOSITORY", f"{REPOSITORY}-none")
     with pytest.raises(ReleaseError, match="run `mammo serving-base`"):
         serving_base_reference(engine)
+
+
+def test_the_same_release_gives_the_same_image_wherever_and_whenever_it_is_built(
+    tmp_path: Path, serving_base: str, repository: str, engine: DockerClient
+) -> None:
+    """The engine forgets the image each time, so that nothing of it can be found again."""
+    toy = make_toy_run(tmp_path / "toy", run_id=f"toy-{uuid4().hex}", image=repository)
+    first = build_image(toy.run, toy.config, engine)
+    layers = engine.images.get(first.image_id).attrs["RootFS"]["Layers"]
+    for day in range(cases(3, 20)):
+        engine.images.remove(first.image)
+        with pytest.raises(ImageNotFound):
+            engine.images.get(first.image_id)
+        copy = bundle_of(tmp_path / f"elsewhere-{day}", first.version)
+        shutil.copytree(first.bundle, copy)
+        for file in copy.iterdir():
+            os.utime(file, (day * 86400, day * 86400))
+        again = build_release_image(engine, copy, repository, serving_base)
+        assert (again.reference, again.id) == (first.image, first.image_id)
+        assert engine.images.get(again.id).attrs["RootFS"]["Layers"] == layers
+        check_release_image(engine, again.id, copy)
+
+
+def test_a_base_of_other_code_is_refused(
+    toy: ToyRun, engine: DockerClient, serving_base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any image can be given the base's name: the service in it would answer as it likes."""
+    name = f"{REPOSITORY}-{uuid4().hex[:8]}"
+    monkeypatch.setattr("ml_tasks.release.serving_base.REPOSITORY", name)
+    other = f"{name}:{serving_base.rpartition(':')[2]}"
+    assert engine.images.get(PYTHON_BASE).tag(*other.split(":"))
+    try:
+        with pytest.raises(ReleaseError, match="is not the serving base of the installed") as told:
+            build_image(toy.run, toy.config, engine)
+    finally:
+        engine.images.remove(other)
+    assert f"docker rmi {other}" in str(told.value)
+    assert not toy.run.has(ImageRecord)
+
+
+def test_an_engine_that_lacks_a_layer_of_the_base_is_named(
+    toy: ToyRun, engine: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the containerd image store does, which keeps layers packed and takes no part of an
+    image: the release is kept, and the text says what the engine must be like."""
+
+    def lacking(name: str, image: Image) -> BaseImage:
+        found = base_image(name, image)
+        return replace(found, layers=("sha256:" + "0" * 64, *found.layers[1:]))
+
+    monkeypatch.setattr("ml_tasks.release.image.base_image", lacking)
+    with pytest.raises(ReleaseError, match=r"did not take .* classic store"):
+        build_image(toy.run, toy.config, engine)
+    (bundle,) = toy.config.paths.releases.glob("*/bundle")
+    verify(bundle)
+
+
+def test_an_image_with_one_file_more_is_not_the_release(
+    toy: ToyRun, built: ImageRecord, engine: DockerClient
+) -> None:
+    """Its labels are those of the release, word for word: its layers are what counts."""
+    container = engine.containers.create(built.image_id, ["touch", "/tmp/one-more"])
+    try:
+        container.start()
+        container.wait()
+        altered = container.commit(repository=toy.config.release.image, tag="committed")
+    finally:
+        container.remove()
+    assert altered.labels == engine.images.get(built.image_id).labels
+    with pytest.raises(ReleaseError, match="layers below the release are not those"):
+        check_release_image(engine, str(altered.id), Path(built.bundle))
+
+
+def test_an_image_of_another_bundle_is_not_the_release(
+    tmp_path: Path, toy: ToyRun, built: ImageRecord, engine: DockerClient
+) -> None:
+    other = make_toy_run(tmp_path / "other", "other", image=toy.config.release.image)
+    record = build_image(other.run, other.config, engine)
+    with pytest.raises(ReleaseError, match=r"is not that of .*; its labels differ: .*run-id is"):
+        check_release_image(engine, record.image_id, Path(built.bundle))
 
 
 @pytest.mark.parametrize("moment", [b"release/model.onnx", b"Loaded image"])

@@ -40,16 +40,14 @@ _DISTRIBUTIONS = (
 )
 
 # Below `site-packages`; * also stands for slashes.
-_PACKAGES = (
-    # OpenCV: detectors' data.
-    "cv2/data/*.xml",
+UNUSED_PARTS = (
     # NumPy: building on it, compiling Fortran, its tests, and parts that load when first used.
     *("numpy/_core/include/*", "numpy/_core/lib/*", "numpy/distutils/*", "numpy/f2py/*"),
     *("numpy/_pyinstaller/*", "numpy/testing/*", "numpy/conftest.py", "numpy/_core/_simd.*"),
     *("numpy/_core/*_tests.*", "numpy/fft/*", "numpy/polynomial/*", "numpy/random/*"),
-    # ONNX Runtime: the library for programs in C (Python's module holds all of it once more),
-    # bridges to other hardware, and what makes or changes a model.
-    *("onnxruntime/capi/libonnxruntime*.so*", "onnxruntime/quantization/*"),
+    # ONNX Runtime: the library for programs in C (Python's module holds all of it once more), and
+    # what makes or changes a model. Without the small bridge to other hardware it would warn.
+    *("onnxruntime/capi/libonnxruntime.so*", "onnxruntime/quantization/*"),
     *("onnxruntime/transformers/*", "onnxruntime/tools/*", "onnxruntime/datasets/*"),
     # pydicom: sample files, and codes of structured reports.
     *("pydicom/data/test_files/*", "pydicom/data/palettes/*", "pydicom/sr/*"),
@@ -91,7 +89,7 @@ def in_packages(name: PurePosixPath) -> bool:
         return True
     if name.parts[0] == "imagecodecs" and name.suffix == ".so":
         return name.name.split(".")[0] not in _CODECS
-    return any(fnmatchcase(name.as_posix(), pattern) for pattern in _PACKAGES)
+    return any(fnmatchcase(name.as_posix(), pattern) for pattern in UNUSED_PARTS)
 
 
 def _for_builders(name: PurePosixPath) -> bool:

@@ -29,8 +29,8 @@ _EMPTY |= {"/dev": 0o755, "/root": 0o700, "/home": 0o755}
 class SlimRoot:
     """A new root directory that files are copied into, each at its own place.
 
-    Objects of the wheels below `packages` come without what no loader reads; Debian's as they are,
-    since they carry nothing of the kind and dpkg's checksums shall fit.
+    Objects of the wheels below `packages`, and of a Python in /usr/local, come without what no
+    loader reads; Debian's as they are: they hold nothing of the kind, and dpkg's checksums fit.
     """
 
     def __init__(self, root: Path, packages: Path) -> None:
@@ -97,11 +97,13 @@ class SlimRoot:
 
     def _content(self, file: Path) -> bytes:
         content = file.read_bytes()
-        if not file.is_relative_to(self.packages) or not is_elf(content):
+        if not is_elf(content):
             return content
-        name = file.relative_to(self.packages).as_posix()
-        for pattern, libraries in UNCALLED.items():
-            if fnmatchcase(name, pattern):
-                self._relieved.add(pattern)
-                content = without_uncalled(file, libraries, self._system)
-        return loaded_part(content)
+        if file.is_relative_to(self.packages):
+            name = file.relative_to(self.packages).as_posix()
+            for pattern, libraries in UNCALLED.items():
+                if fnmatchcase(name, pattern):
+                    self._relieved.add(pattern)
+                    content = without_uncalled(file, libraries, self._system)
+            return loaded_part(content)
+        return loaded_part(content) if file.is_relative_to("/usr/local") else content

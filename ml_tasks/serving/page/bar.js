@@ -21,7 +21,7 @@ export function bar(answer, isPositive) {
   return element(
     "div",
     { class: "scale", role: "img", "aria-label": label },
-    placed(element("span", { class: "limit" }, say("card.threshold", { threshold })), answer.threshold),
+    placed(element("span", { class: "limit" }, say("card.threshold", { threshold, positive })), answer.threshold),
     element(
       "div",
       { class: "track" },

@@ -54,10 +54,10 @@ function verdict(decision) {
   if (!decision.verdict) return [];
   const words = known("verdicts", decision.verdict) ?? decision.verdict;
   const rules = (decision.rules ?? []).map((each) =>
-    element("li", {}, element("strong", {}, known("verdicts", each.verdict) ?? each.verdict), ": ",
+    element("li", {}, element("strong", {}, known("verdicts", each.verdict) ?? each.verdict), " – ",
       element("span", { lang: "en" }, String(each.sentence))),
   );
-  return [element("h3", {}, `${say("model.gate")}: ${words}`), element("ul", {}, ...rules)];
+  return [element("h3", {}, say("model.gate", { verdict: words })), element("ul", {}, ...rules)];
 }
 
 function card(text) {

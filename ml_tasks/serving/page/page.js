@@ -12,6 +12,7 @@ import { Refused, askModel, useKey } from "./service.js";
 import { Status } from "./status.js";
 import { current, other, say, speak, told } from "./words.js";
 
+const MODEL_AGAIN = 5000; // milliseconds until a description that failed is asked for again
 const at = (id) => document.getElementById(id);
 const status = new Status(onStatus);
 const queue = new Queue(status, onItem);
@@ -128,7 +129,10 @@ async function loadModel() {
     for (const item of queue.items) if (item.state === "answered") showCard(item);
   } catch (error) {
     if (error instanceof Refused && error.status === 401) askForKey();
-    else model = { state: "failed", detail: error.message, version: "" };
+    else {
+      model = { state: "failed", detail: error.message, version: "" };
+      setTimeout(() => status.ready && model.state === "failed" && loadModel(), MODEL_AGAIN);
+    }
   }
   showModel();
 }

@@ -32,10 +32,13 @@ function overlay(item, stack) {
   const legend = element("img", { class: "ramp", src: LEGEND, alt: "" });
   const where = element("p", { class: "where small" });
   stack.append(layer);
-  explain(map, legend, (found) => {
-    where.textContent = inWords(found, positive);
-    if (found) layer.append(outline(found));
-  });
+  read(map, legend).then(
+    (found) => {
+      where.textContent = inWords(found, positive);
+      if (found) layer.append(outline(found));
+    },
+    () => (where.textContent = say("picture.unreadable")),
+  );
   return [
     ...controls(item, layer, map),
     element(
@@ -54,7 +57,7 @@ function controls(item, layer, map) {
   const toggle = element("input", { type: "checkbox", id, checked: item.map });
   const range = { type: "range", id: `${id}-opacity`, min: 0, max: 100, step: 5, value: item.opacity };
   const slider = element("input", range);
-  const output = element("output", { for: range.id });
+  const output = element("span", { class: "told", "aria-hidden": "true" });
   const show = () => {
     item.map = toggle.checked;
     item.opacity = Number(slider.value);
@@ -78,20 +81,17 @@ function controls(item, layer, map) {
   ];
 }
 
-/** Calls `tell` once both pictures can be read. */
-function explain(map, legend, tell) {
-  Promise.all([map.decode(), legend.decode()]).then(() => tell(strongest(map, legend)));
+/** Where the map is strongest, once both pictures can be read. */
+async function read(map, legend) {
+  await Promise.all([map.decode(), legend.decode()]);
+  return strongest(map, legend);
 }
 
 function inWords(found, positive) {
   const coarse = say("picture.coarse");
   if (found === null) return `${say("picture.nowhere", { positive })} ${coarse}`;
   const place = say(`picture.places.${found.cell}`);
-  return [
-    say("picture.where", { positive, place }),
-    say("picture.outline", { positive }),
-    coarse,
-  ].join(" ");
+  return `${say("picture.outline", { positive, place })} ${coarse}`;
 }
 
 function outline({ path, width, height }) {

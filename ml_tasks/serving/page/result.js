@@ -52,7 +52,7 @@ function refused(item, actions) {
   return element(
     "div",
     { class: "box bad" },
-    element("p", {}, element("strong", {}, `${say("card.noAnswer")}: `), meaning),
+    element("p", {}, element("strong", {}, `${say("card.noAnswer")} `), meaning),
     element("dl", {}, pair(say("card.whatToDo"), advice), ...detail),
     item.refusal.error === "folder" ? null : button(say("card.retry"), () => actions.retry(item)),
   );

@@ -60,6 +60,7 @@ function isAnswer(result) {
   const shares = ["probability", "confidence", "threshold"];
   return (
     result?.status === "answered" &&
+    Array.isArray(result.quality ?? []) &&
     words.every((name) => typeof result[name] === "string") &&
     shares.every((name) => result[name] >= 0 && result[name] <= 1)
   );
