@@ -25,7 +25,7 @@ from ml_tasks.evaluation.shipped_precision import (
     ShippedPrecision,
 )
 
-_CONTRAST = 0.75  # of the sample's lesions
+_CONTRAST = 0.65  # of the sample's lesions
 _RUN = "int8"
 
 
