@@ -14,9 +14,10 @@ from benchmarks.table import PROJECT, Effort, Page, Row, not_measured
 
 _INTRODUCTION = """# Benchmarks of the service
 
-`python -m benchmarks --only serving --write` writes this page in about eight minutes. It needs a
-Docker engine, an image registry (Debian's docker-registry; `make demo` gets it) and the peers in an
-environment of their own, which `make peers` makes from requirements/peers.txt. What is missing is a row that says so, and a goal that was missed. Run it on a machine that does
+`python -m benchmarks --only serving --write` writes this page in about eight minutes on a quiet
+machine. It needs a Docker engine, an image registry (Debian's docker-registry; `make demo` gets it)
+and the peers in an environment of their own, which `make peers` makes from requirements/peers.txt.
+What is missing is a row that says so, and a goal that was missed. Run it on a machine that does
 nothing else.
 
 All contenders run in turn, in an order that changes every round, each in a process of its own; the

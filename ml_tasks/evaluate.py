@@ -147,9 +147,7 @@ def _compared(
     index: Sequence[IndexRow],
     precision: ShippedPrecision | None,
 ) -> Judged:
-    """With what the production model makes of the same test files, if there is one, and with why
-    this precision ships, if there was a choice.
-    """
+    """With what the production model makes of the same files, and why this precision ships."""
     comparison = compare_with_champion(
         run,
         config.paths.releases,
