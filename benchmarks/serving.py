@@ -64,7 +64,7 @@ def measured(effort: Effort) -> list[Row]:
         cores = len(os.sched_getaffinity(0))
         found = one_image.rows(release.models, cores, effort.rounds, calls=8)
         found += over_http_rows(release, folder, effort, cores)
-        found += starting.rows(release, folder, starts=max(2, effort.rounds // 4))
+        found += starting.rows(release, folder, starts=max(1, effort.rounds // 4))
         found += releasing.rows(release, folder, times=max(1, effort.rounds // 6))
         return found
 
