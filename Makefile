@@ -1,5 +1,5 @@
 # The front door: each line calls the real tool.
-.PHONY: demo stop setup test test-full lint bench lock
+.PHONY: demo stop setup test test-full lint bench peers lock
 
 demo: setup       ## the whole pipeline on this machine, from data to an answering image
 	@.venv/bin/mammo demo $(if $(DATA),--data "$(DATA)")
@@ -23,8 +23,12 @@ lint: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: setup      ## ours and others' speed and memory, in turn; writes docs/benchmarks.md
+bench: setup peers  ## ours and others' speed and memory, in turn; writes docs/benchmarks*.md
 	.venv/bin/python -m benchmarks --write
+
+peers: setup      ## LitServe, BentoML, OpenVINO in .local/peers, which the service is measured against
+	@[ -x .local/peers/bin/pip ] || .venv/bin/python -m venv .local/peers
+	@.local/peers/bin/pip install --quiet --require-hashes -r requirements/peers.txt
 
 lock:             ## compiles requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 	requirements/lock.sh $(UPGRADE)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--write]` runs every comparison and prints the page."""
+"""`python -m benchmarks [--only PART] [--quick] [--write]` runs comparisons and prints pages."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import evaluating, many, reading, training
-from benchmarks.table import FULL, PAGE, QUICK, Effort, Row, page
+from benchmarks import evaluating, many, reading, serving, training
+from benchmarks.table import FULL, PIPELINE, QUICK, Effort, Page, Row, page
+
+_PAGES: dict[str, Page] = {"pipeline": PIPELINE, "serving": serving.SERVING}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Gives 1 if a goal was missed, so that a script can tell."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds and few files")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} in docs/")
+    parser.add_argument("--write", action="store_true", help="write the pages in docs/")
+    parser.add_argument("--only", choices=_PAGES, help="this part alone")
     chosen = parser.parse_args(arguments)
     effort = QUICK if chosen.quick else FULL
-    rows = measured(effort)
-    text = page(rows, effort)
-    if chosen.write:
-        PAGE.write_text(text)
-    print(text)
-    missed = missed_goals(rows)
+    missed: list[str] = []
+    for part in (chosen.only,) if chosen.only else _PAGES:
+        rows = measured(effort) if part == "pipeline" else serving.measured(effort)
+        text = page(rows, effort, _PAGES[part])
+        if chosen.write:
+            _PAGES[part].file.write_text(text)
+        print(text)
+        missed += missed_goals(rows)
     print(*missed, sep="\n", file=sys.stderr)
     return int(bool(missed))
 
@@ -39,7 +44,7 @@ def missed_goals(rows: Sequence[Row]) -> list[str]:
 
 
 def measured(effort: Effort) -> list[Row]:
-    """The rows of all comparisons."""
+    """The rows of everything that comes before the service."""
     with tempfile.TemporaryDirectory(prefix="mammo-benchmarks-") as folder:
         return [
             *reading.rows(Path(folder), effort),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -97,7 +98,7 @@ def _megabytes(names: set[str]) -> float:
 def _sizes(package: Distribution) -> Iterator[int]:
     for file in package.files or []:
         if "tests" not in file.parts and file.suffix != ".pyc":
-            path = file.locate()
+            path = Path(str(file.locate()))
             yield path.stat().st_size if path.is_file() else 0
 
 

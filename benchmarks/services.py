@@ -16,10 +16,7 @@ from pathlib import Path
 from benchmarks.table import PROJECT
 
 PEERS = PROJECT / ".local" / "peers"
-INSTALL = (
-    "uv venv .local/peers && uv pip install --python .local/peers/bin/python --require-hashes "
-    "-r requirements/peers.txt"
-)
+INSTALL = "make peers"
 _PYTHON = Path(sys.executable)
 _STARTING_SECONDS = 120.0
 

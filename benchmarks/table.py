@@ -7,13 +7,12 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from benchmarks.timing import Ratio
 
 PROJECT = Path(__file__).resolve().parents[1]
-PAGE = PROJECT / "docs" / "benchmarks.md"
 _PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -73,6 +72,7 @@ Evaluation is measured on made-up answers of a model: what is timed is everythin
 
 Training runs the real network on made-up pictures: the stage's input, bytes mapped from the disk,
 against float32 arrays in memory. [training.md](training.md) says how to measure a GPU.
+The service has a page of its own: [benchmarks-serving.md](benchmarks-serving.md).
 """
 
 
@@ -84,18 +84,32 @@ class Effort:
     files: int
     scale: int  # times the 512x416 pixels of a phantom
     largest: int  # the same, of the films whose memory is measured
+    requests: int  # to each service in a round, of all clients together
 
 
-FULL, QUICK = Effort(30, 400, 8, 15), Effort(2, 16, 4, 4)
+FULL, QUICK = Effort(30, 400, 8, 15, 96), Effort(2, 16, 4, 4, 16)
 
 
-def page(rows: Sequence[Row], effort: Effort) -> str:
+@dataclass(frozen=True)
+class Page:
+    """Where a table stands, what is said above it, and which packages it depends on."""
+
+    file: Path
+    introduction: str
+    packages: tuple[str, ...]
+    peers: Path | None = None  # another environment, whose packages are looked for there
+
+
+PIPELINE = Page(PROJECT / "docs" / "benchmarks.md", _INTRODUCTION, _PACKAGES)
+
+
+def page(rows: Sequence[Row], effort: Effort, about: Page = PIPELINE) -> str:
     """The whole page as Markdown."""
     lines = [
-        _INTRODUCTION,
+        about.introduction,
         f"{datetime.now(UTC):%Y-%m-%d}, revision {_revision()}, {effort.rounds} rounds,",
         f"{_machine()};",
-        ", ".join(f"{name} {version(name)}" for name in _PACKAGES) + ".",
+        ", ".join(f"{name} {_version(name, about.peers)}" for name in about.packages) + ".",
         "",
         "| what | ours | other | figure | goal | reached |",
         "|---|---|---|---|---|---|",
@@ -103,6 +117,17 @@ def page(rows: Sequence[Row], effort: Effort) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _version(name: str, peers: Path | None) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        folders = (
+            [str(folder) for folder in peers.glob("lib/python*/site-packages")] if peers else []
+        )
+        found = distributions(name=name, path=folders)
+        return next((each.version for each in found), "(not installed)")
 
 
 def _revision() -> str:

@@ -19,6 +19,7 @@ class Worker:
     """The parent's end: `ask` sends a command and gives the answer."""
 
     def __init__(self, python: Path, module: str, arguments: Sequence[str] = ()) -> None:
+        self._name = " ".join((module, *arguments[:1]))
         self._process = subprocess.Popen(
             [str(python), "-m", module, *arguments],
             cwd=PROJECT,
@@ -39,7 +40,7 @@ class Worker:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
+            raise RuntimeError(f"{self._name} ended with {self._process.wait()}")
         return json.loads(line)
 
     def close(self) -> None:

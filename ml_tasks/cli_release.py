@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -83,4 +84,7 @@ def _count(text: str) -> int:
 
 
 def _config(chosen: argparse.Namespace) -> Config:
-    return load_config(chosen.config, parse_settings(chosen.set))
+    """The settings, with the registry as this place reaches it, as the tasks of the DAG know it."""
+    places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
+    here = {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}
+    return load_config(chosen.config, here | parse_settings(chosen.set))

@@ -147,9 +147,7 @@ def _compared(
     index: Sequence[IndexRow],
     precision: ShippedPrecision | None,
 ) -> Judged:
-    """With what the production model makes of the same test files, if there is one, and with why
-    this precision ships, if there was a choice.
-    """
+    """With what the production model makes of the same files, and why this precision ships."""
     comparison = compare_with_champion(
         run,
         config.paths.releases,
@@ -158,8 +156,8 @@ def _compared(
         judged.metrics.threshold,
         config.evaluation.seed,
     )
-    metrics = judged.metrics.model_copy(update={"comparison": comparison, "precision": precision})
-    return replace(judged, metrics=metrics)
+    said = {"comparison": comparison, "precision": precision}
+    return replace(judged, metrics=judged.metrics.model_copy(update=said))
 
 
 def _with_reference(
@@ -173,8 +171,7 @@ def _with_reference(
             "by %d training pictures it cannot be told what is no mammogram: too few, or alike",
             len(pictures),
         )
-    metrics = judged.metrics.model_copy(update={"reference": reference})
-    return replace(judged, metrics=metrics)
+    return replace(judged, metrics=judged.metrics.model_copy(update={"reference": reference}))
 
 
 def _written(run: RunPaths, work: Path, judged: Judged, difference: float) -> EvaluationRecord:

@@ -10,7 +10,7 @@ import bentoml
 from benchmarks.peer_services.answering import Runtime
 
 
-@bentoml.service(workers=int(os.environ["PEER_WORKERS"]), metrics={"enabled": False})  # type: ignore[untyped-decorator]
+@bentoml.service(workers=int(os.environ["PEER_WORKERS"]), metrics={"enabled": False})
 class Mammography:
     """The answer to one uploaded file."""
 

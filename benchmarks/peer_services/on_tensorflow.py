@@ -26,7 +26,7 @@ class KerasScorer(Scorer):
     @classmethod
     def load(cls, onnx_path: Path, spec: ImageSpec) -> Scorer:
         """Takes model.h5 from beside the ONNX file."""
-        return cls(_Session(onnx_path.with_name("model.h5")), spec)  # type: ignore[arg-type]
+        return cls(_Session(onnx_path.with_name("model.h5")), spec)
 
 
 class _Session:

@@ -27,10 +27,13 @@ Canvas = NDArray[np.float32]
 Film = NDArray[np.uint8]
 
 
-def write_sample(folder: Path, patients: int = PATIENTS, seed: int = 7) -> int:
+def write_sample(
+    folder: Path, patients: int = PATIENTS, seed: int = 7, contrast: float = 1.0
+) -> int:
     """Writes two phantoms for each patient to folder/<Class>/ and metadata.csv; their count.
 
-    Every other patient is Positive: both pictures show a lesion. One seed gives the same files.
+    Every other patient is Positive: both pictures show a lesion, the fainter the smaller its
+    `contrast`. One seed gives the same files.
 
     Raises:
         StorageError: the folder holds other files, or there is no space left.
@@ -41,7 +44,8 @@ def write_sample(folder: Path, patients: int = PATIENTS, seed: int = 7) -> int:
         for patient, view in counted(names, len(names), "drew phantom", log):
             label = "Positive" if patient % 2 else "Negative"
             file = f"{label}/phantom_{patient:03d}_{view}.png"
-            pixels = phantom(np.random.default_rng([seed, patient, view]), lesion=bool(patient % 2))
+            random = np.random.default_rng([seed, patient, view])
+            pixels = phantom(random, lesion=bool(patient % 2), contrast=contrast)
             write_bytes(work / file, cv2.imencode(".png", pixels)[1].tobytes())
             rows.append({"file": file, "label": label, "patient_id": f"phantom_{patient:03d}"})
         text = io.StringIO()
@@ -58,13 +62,13 @@ def is_sample(folder: Path) -> bool:
     return (folder / _MARKER).exists()
 
 
-def phantom(random: np.random.Generator, lesion: bool) -> Film:
+def phantom(random: np.random.Generator, lesion: bool, contrast: float = 1.0) -> Film:
     """One phantom film (HEIGHT, WIDTH) uint8 grey, breast at the left or the right edge."""
     canvas = np.full((HEIGHT, WIDTH), random.uniform(6, 22), np.float32)
     inside = _breast_shape(random)
     canvas += inside * (_tissue(random) - canvas)
     if lesion:
-        canvas += _lesion(random, inside)
+        canvas += contrast * _lesion(random, inside)
     canvas += random.normal(0, 2.5, canvas.shape)
     film = np.clip(canvas, 0, 255).astype(np.uint8)
     _draw_frame(film, random)

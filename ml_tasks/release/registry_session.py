@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from pathlib import Path
@@ -11,6 +12,9 @@ from urllib.request import parse_http_list, parse_keqv_list
 
 from ml_tasks.errors import RegistryRefused, RegistryUnavailable
 from ml_tasks.release.registry_login import Login, find_login
+
+# One line for each request would bury what matters.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _TIMEOUT = 20  # seconds
 _TOKEN_SCHEMES = ("https://",)  # a login must not travel in the clear

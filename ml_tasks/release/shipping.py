@@ -26,6 +26,7 @@ from ml_tasks.release.moving import movers_lock, now, point_production
 from ml_tasks.release.patience import patiently
 from ml_tasks.release.registry import PushReport, push
 from ml_tasks.release.registry_api import Manifest, Registry
+from ml_tasks.release.registry_login import Login
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,8 @@ class Shipment:
                 self._check_image(there)
                 log.info("%s is there already as %s", self.reference, there.digest)
                 return PushReport(there.digest, bytes_skipped=self.image.size_bytes), there
-            report = push(
-                client, self.image.image_id, self.repository, self.image.version, registry.login
-            )
+            login = _login(registry)
+            report = push(client, self.image.image_id, self.repository, self.image.version, login)
             there = registry.manifest(self.image.version)
             if there is None or there.digest != report.digest:
                 raise PushError(
@@ -160,3 +160,12 @@ class Shipment:
             raise PushRefused(f"{error}; {kept}; then {clear}") from error
         except (PushError, RegistryUnavailable) as error:
             raise PushError(f"{error}; {kept}; start the registry and {clear}") from error
+
+
+def _login(registry: Registry) -> Login | None:
+    """None where none can be looked up: up to here none was asked for, and many want none."""
+    try:
+        return registry.login
+    except RegistryRefused as error:
+        log.warning("the engine pushes without a login: %s", error)
+        return None

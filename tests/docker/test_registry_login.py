@@ -164,6 +164,24 @@ def test_without_a_login_and_with_a_wrong_one_it_is_said_what_to_do(
     assert "attempt 1" not in caplog.text  # trying again would lock the account
 
 
+def test_a_broken_docker_configuration_stops_no_push_that_needs_no_login(
+    login: pytest.MonkeyPatch,
+    registry: RegistryProcess,
+    engine: DockerClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A credential helper that is not installed is common, and a registry on this machine open."""
+    write_config({"credsStore": "nowhere-installed"}, tmp_path / "home")
+    image = f"mammography-login-{uuid4().hex[:8]}"
+    toy = light_run(tmp_path / "toy", engine, registry.address, image)
+    record = push_model(toy.run, toy.config, engine)
+    assert registry.tags(image)["production"] == record.digest
+    assert "pushes without a login: Docker's configuration gives no login" in caplog.text
+    for tag in [tag for each in engine.images.list() for tag in each.tags if image in tag]:
+        engine.images.remove(tag)
+
+
 def test_an_engine_that_is_refused_says_with_which_login(
     ready: ToyRun, guarded: RegistryProcess, engine: DockerClient, login: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,17 @@ def test_the_films_that_are_compared_are_read_and_not_refused(expected: dict[str
     assert whole == {"blank.png", "empty.png", "film.webp", "text.png"}
 
 
+def test_the_service_s_libraries_load_without_a_warning(
+    engine: DockerClient, serving_base: str
+) -> None:
+    """A part that is missed may say so on standard error alone."""
+    code = "import ml_tasks.serving.app, ml_tasks.inference.predictor"
+    output: bytes = engine.containers.run(
+        serving_base, ["python", "-W", "error", "-c", code], stderr=True, **FLAGS
+    )
+    assert output == b""
+
+
 def test_nothing_that_installs_builds_or_calls_out_is_in_the_base(content: Content) -> None:
     programs = r"/(apt|apt-get|dpkg|pip3?|perl|gcc|cc|ld|curl|wget|openssl|ssh|su|mount|passwd)$"
     assert content.matching(r"^(usr/)?(local/)?s?bin" + programs) == []
