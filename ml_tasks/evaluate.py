@@ -169,7 +169,10 @@ def _with_reference(
     pictures = _pictures(run, cleaned, index, Split.TRAIN)
     reference = reference_of(pictures)
     if reference is None:
-        log.warning("%d pictures are too few to tell by them what is no mammogram", len(pictures))
+        log.warning(
+            "by %d training pictures it cannot be told what is no mammogram: too few, or alike",
+            len(pictures),
+        )
     metrics = judged.metrics.model_copy(update={"reference": reference})
     return replace(judged, metrics=metrics)
 

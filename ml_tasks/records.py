@@ -235,12 +235,13 @@ class Trial(Record):
     unit: str = ""
     passed: bool
 
-    def __str__(self) -> str:
+    def in_words(self) -> str:
+        """One line for the log and for people."""
         value, limit = (
-            f"{each:.4g}" if isinstance(each, float) else each for each in (self.value, self.limit)
+            f"{each:.5g}" if isinstance(each, float) else each for each in (self.value, self.limit)
         )
-        said = "passed" if self.passed else "FAILED"
-        return f"trial {self.trial}: {value} {self.unit} (limit {limit}): {said}".replace("  ", " ")
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.trial} is {value}{unit}, the limit is {limit}{unit}"
 
 
 class SmokeRecord(StageRecord):

@@ -52,6 +52,13 @@ def test_each_worker_has_its_queue(services: dict[str, Any], name: str, queue: s
     assert command[command.index("--queues") + 1] == queue
 
 
+def test_the_pools_are_made_with_one_slot_before_anything_runs(services: dict[str, Any]) -> None:
+    """Two slots in `production` would let two releases move it at once; none, no release at all."""
+    script = services["init"]["command"][-1]
+    for name in ("gpu", "production"):
+        assert re.search(rf"^airflow pools set {name} 1 ", script, re.M)
+
+
 def test_only_the_builder_holds_the_docker_socket(services: dict[str, Any]) -> None:
     """The socket is root on the host."""
     holders = [name for name, service in services.items() if "docker.sock" in str(service)]

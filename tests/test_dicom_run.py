@@ -151,8 +151,14 @@ class EngineWithoutDocker:
     def load(self, archive: IO[bytes]) -> None:
         self.archive = archive.read()
 
-    def run(self, image: str, **_: Any) -> str:
-        return json.dumps(installed())
+    def create(self, image: str, **_: Any) -> SimpleNamespace:
+        """A container that lists what is installed here, by the code that an image has."""
+        return SimpleNamespace(
+            start=lambda: None,
+            wait=lambda timeout: {"StatusCode": 0},
+            logs=lambda **_: json.dumps(installed()),
+            remove=lambda **_: None,
+        )
 
 
 def test_nothing_of_a_header_reaches_the_bundle_or_what_an_image_is_made_from(

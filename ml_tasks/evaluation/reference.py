@@ -16,19 +16,24 @@ _MOST = 20_000  # pictures that are measured, evenly spread
 
 
 def reference_of(pictures: NDArray[np.uint8]) -> Reference | None:
-    """The reference of cleaned training pictures (N,side,side); None where they are too few."""
+    """The reference of cleaned training pictures (N,side,side).
+
+    None where they are too few, or all alike.
+    """
     if len(pictures) < _LEAST:
         return None
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST)).astype(int))
     vectors = np.stack([picture_statistics(np.asarray(pictures[at])).vector() for at in chosen])
     means = vectors.mean(axis=0)
     inverse = np.asarray(np.linalg.inv(_covariance(vectors)), np.float64)
-    found = distances(vectors, means, inverse)
+    limit = float(np.percentile(distances(vectors, means, inverse), _SHARE)) * _MARGIN
+    if limit <= 0:
+        return None
     return Reference(
         figures=PictureStatistics.names(),
         means=tuple(float(value) for value in means),
         inverse=tuple(tuple(float(value) for value in row) for row in inverse),
-        limit=float(np.percentile(found, _SHARE)) * _MARGIN,
+        limit=limit,
         pictures=len(vectors),
     )
 

@@ -102,7 +102,7 @@ def _print_addresses(paths: RunPaths, addresses: Addresses) -> None:
         "Run's files": _if_there(paths.root),
         "TensorBoard": addresses.tensorboard,
         "MLflow": addresses.mlflow,
-        "Service": addresses.service and f"{addresses.service}  (forms: {addresses.service}/docs)",
+        "Service": addresses.service and f"{addresses.service}  (drop a film there)",
         "Try it": addresses.curl,
         "End it all": "make stop",
     }

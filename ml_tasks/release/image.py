@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import requests
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
 from docker.models.images import Image
@@ -63,7 +64,7 @@ def build_release_image(
             check_base_labels(serving_base, found.labels, expected)
             image_id = _load(client, bundle, base_image(serving_base, found), reference)
             size = int(client.images.get(image_id).attrs["Size"])
-    except DockerException as error:
+    except (DockerException, requests.exceptions.Timeout) as error:
         raise ReleaseError(
             f"the engine did not take {reference}: {error}. It must keep images as Docker's "
             "classic store does (overlay2; not the containerd image store), and still hold every "

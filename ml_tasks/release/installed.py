@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import requests
 from docker import DockerClient
-from docker.errors import ContainerError, DockerException
+from docker.errors import DockerException
 from pydantic import ValidationError
 
 from ml_tasks.errors import ReleaseError
@@ -13,6 +14,7 @@ from ml_tasks.release.engine import engine_errors
 _COMMAND = ["python", "-m", "ml_tasks.serving.packages"]
 _MEMORY = "256m"
 _PROCESSES = 16
+_SECONDS = 120
 
 
 class PythonPackage(Record):
@@ -52,24 +54,33 @@ def installed_in(client: DockerClient, image_id: str) -> Installed:
     """
     try:
         with engine_errors(client, "the packages of the image were listed"):
-            told = client.containers.run(
-                image_id,
-                entrypoint=_COMMAND,
-                command=[],
-                remove=True,
-                network_mode="none",
-                read_only=True,
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                mem_limit=_MEMORY,
-                memswap_limit=_MEMORY,
-                pids_limit=_PROCESSES,
-            )
-        return Installed.model_validate_json(told)
-    except ContainerError as error:
-        raise _unlisted(image_id, str(error)[-500:]) from error  # ends with what it printed
-    except (DockerException, ValidationError) as error:
+            return Installed.model_validate_json(_listed(client, image_id))
+    except (DockerException, requests.exceptions.Timeout, ValidationError) as error:
         raise _unlisted(image_id, str(error)[:500]) from error
+
+
+def _listed(client: DockerClient, image_id: str) -> bytes:
+    # Not `containers.run`: it leaves a container behind that cannot be started.
+    container = client.containers.create(
+        image_id,
+        entrypoint=_COMMAND,
+        command=[],
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=_MEMORY,
+        memswap_limit=_MEMORY,
+        pids_limit=_PROCESSES,
+    )
+    try:
+        container.start()
+        status = container.wait(timeout=_SECONDS)["StatusCode"]
+        if status:
+            raise _unlisted(image_id, container.logs(tail=5).decode(errors="replace").strip())
+        return container.logs(stdout=True, stderr=False)
+    finally:
+        container.remove(force=True, v=True)
 
 
 def _unlisted(image_id: str, reason: str) -> ReleaseError:

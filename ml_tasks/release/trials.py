@@ -52,12 +52,11 @@ class Trials:
 
     def _add(self, trial: Trial, remedy: str) -> None:
         self.done.append(trial)
-        log.log(logging.INFO if trial.passed else logging.ERROR, "%s", trial)
-        if not trial.passed:
-            self._failures.append(
-                f"{trial.trial} is {trial.value} {trial.unit}".rstrip()
-                + f", the limit is {trial.limit}: {remedy}"
-            )
+        if trial.passed:
+            log.info("trial passed: %s", trial.in_words())
+        else:
+            log.error("trial FAILED: %s", trial.in_words())
+            self._failures.append(f"{trial.in_words()}: {remedy}")
 
 
 def setting(name: str, otherwise: str) -> str:

@@ -19,7 +19,9 @@ class ModelPage(Record):
     """The release, as its own files describe it."""
 
     model_version: str
-    classes: tuple[str, str] = Field(description="the negative class, then the positive one")
+    classes: tuple[str, ...] = Field(
+        min_length=2, max_length=2, description="the negative class, then the positive one"
+    )
     positive_class: str
     threshold: float = Field(ge=0, le=1)
     threshold_rule: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 import subprocess
@@ -18,9 +19,9 @@ from ml_tasks.errors import ReleaseError
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import read_json
+from ml_tasks.release.context import write_context
 from ml_tasks.release.installed import installed_in
 from ml_tasks.release.ledger import read_moves
-from ml_tasks.release.python_base import TAG
 from ml_tasks.release.sbom import keep_sbom
 from ml_tasks.release.serving_base import checkout_file
 from ml_tasks.release.signing import signing_key
@@ -122,9 +123,26 @@ def test_a_damaged_bill_is_named(toy: ToyRun, built: ImageRecord, engine: Docker
         build_image(toy.run, toy.config, engine)
 
 
-def test_an_image_that_lists_nothing_is_named(engine: DockerClient, toy: ToyRun) -> None:
-    with pytest.raises(ReleaseError, match="does not list its packages"):
-        installed_in(engine, TAG)
+def test_an_image_that_lists_nothing_is_named_and_leaves_no_container(
+    toy: ToyRun, built: ImageRecord, engine: DockerClient
+) -> None:
+    """One without `python` cannot be started, one that knows no such module ends with 1."""
+
+    def leaving(text: str) -> str:
+        context = io.BytesIO()
+        write_context(context, {"Dockerfile": f"FROM {built.image_id}\n{text}\n".encode()})
+        context.seek(0)
+        name = f"{toy.config.release.image}:listless"
+        image, _ = engine.images.build(
+            fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True
+        )
+        with pytest.raises(ReleaseError, match="does not list its packages") as told:
+            installed_in(engine, str(image.id))
+        assert engine.containers.list(all=True, filters={"ancestor": str(image.id)}) == []
+        return str(told.value)
+
+    assert "not found" in leaving("ENV PATH=/nowhere")
+    assert "No module named" in leaving("ENV PYTHONPATH=/nowhere\nWORKDIR /")
 
 
 def test_openssl_alone_checks_the_signature_as_the_page_says(

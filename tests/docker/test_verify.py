@@ -203,7 +203,7 @@ def test_an_image_that_only_looks_like_the_release_is_refused(
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
     context.seek(0)
-    engine.images.build(fileobj=context, custom_context=True, tag=image)
+    engine.images.build(fileobj=context, custom_context=True, tag=image, rm=True, forcerm=True)
     assert failed(verify_image(engine, config, f"{image}")) >= {"image", "registry", "smoke"}
 
 

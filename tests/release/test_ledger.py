@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ml_tasks.chained_lines import sealed
 from ml_tasks.errors import ChampionError, StorageError
-from ml_tasks.release.ledger import Move, note_move, read_moves
+from ml_tasks.release.ledger import Move, note_move, predecessor, read_moves, rolled_back
 from tests.builders import fill, small_disk
 from tests.counts import cases
 
@@ -135,3 +136,59 @@ def test_writers_killed_at_any_moment_leave_whole_moves(tmp_path: Path) -> None:
         note_move(tmp_path, move(8))
         moves = read_moves(tmp_path)
         assert moves is not None and moves[-1] == move(8)
+
+
+def test_a_ledger_of_before_rollbacks_reads_and_goes_on(tmp_path: Path) -> None:
+    """Lines without kind and reason are pushes; a push's line has neither to this day."""
+    old = {
+        "version": "1",
+        "digest": "sha256:1",
+        "reference": "r:1",
+        "moved_at": "2026-01-02T03:04:05+00:00",
+        "digest_before": None,
+    }
+    (tmp_path / "ledger.jsonl").write_text(f"{sealed(old, '')}\n")
+    (first,) = read_moves(tmp_path) or []
+    assert (first.kind, first.reason) == ("push", "")
+    note_move(tmp_path, first.model_copy(update={"version": "2", "digest": "sha256:2"}))
+    back = first.model_copy(update={"kind": "rollback", "reason": "ärgerlich"})
+    note_move(tmp_path, back.model_copy(update={"digest_before": "sha256:2"}))
+    lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    assert "kind" not in lines[1] and '"kind": "rollback"' in lines[2]
+    assert [move.kind for move in read_moves(tmp_path) or []] == ["push", "push", "rollback"]
+
+
+def moves_of(*steps: tuple[str, str | None, str]) -> list[Move]:
+    return [
+        Move.model_validate(
+            {
+                "version": digest,
+                "digest": digest,
+                "reference": "r",
+                "moved_at": "t",
+                "digest_before": before,
+                "kind": kind,
+            }
+        )
+        for digest, before, kind in steps
+    ]
+
+
+def test_what_stood_before_is_what_the_push_replaced_not_what_a_rollback_left() -> None:
+    moves = moves_of(("A", None, "push"), ("B", "A", "push"), ("A", "B", "rollback"))
+    assert predecessor(moves, "A") is None
+    before = predecessor(moves, "B")
+    assert before is not None and before.version == "A"
+    moves += moves_of(("C", "A", "push"))
+    before = predecessor(moves, "C")
+    assert before is not None and before.version == "A"
+    unknown = predecessor(moves, "X")
+    assert unknown is not None and unknown.version == "C"
+    assert predecessor([], "X") is None and predecessor(moves, None) is None
+
+
+def test_a_rollback_counts_until_the_release_is_put_back() -> None:
+    moves = moves_of(("A", None, "push"), ("B", "A", "push"), ("A", "B", "rollback"))
+    assert rolled_back(moves, "B") is moves[2] and rolled_back(moves, "A") is None
+    moves += moves_of(("B", "A", "rollback"))
+    assert rolled_back(moves, "B") is None and rolled_back(moves, "A") is moves[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.records import PreprocessRecord, TrainRecord
 from ml_tasks.storage import sha256_file, write_json
 from ml_tasks.tracking.notes import Facts, keep_facts
+from ml_tasks.tracking.outcome import Outcome
+from ml_tasks.tracking.process import register_meanwhile
 from ml_tasks.tracking.registration import register
 from tests.toy_run import ToyRun
 from tests.tracking.runs import (
@@ -126,6 +129,34 @@ def test_the_alias_follows_what_serves_and_is_repaired(tmp_path: Path) -> None:
     assert _serving(client) == newer.version
     moved_to(first.config.paths.releases, older.version)  # gone back to the first
     registered(second)
+    assert _serving(client) == older.version
+
+
+def test_the_alias_follows_a_rollback_which_is_of_no_run(tmp_path: Path) -> None:
+    first, second = told_run(tmp_path, "first"), told_run(tmp_path, "second")
+    older = release(first)
+    client = registered(first)
+    release(second)
+    registered(second)
+    moved_to(first.config.paths.releases, older.version)
+    outcome = register(first.config, [])
+    assert outcome.complete, outcome
+    assert _serving(client) == older.version
+
+
+def test_the_process_that_sets_the_alias_goes_on_by_itself(tmp_path: Path) -> None:
+    first, second = told_run(tmp_path, "first"), told_run(tmp_path, "second")
+    older = release(first)
+    client = registered(first)
+    newer = release(second)
+    registered(second)
+    moved_to(first.config.paths.releases, older.version)
+    assert _serving(client) == newer.version
+    told = register_meanwhile(first.config)
+    deadline = time.monotonic() + 60
+    while not told.read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert Outcome.model_validate_json(told.read_text()).complete
     assert _serving(client) == older.version
 
 
