@@ -156,7 +156,7 @@ def _with_reference(
     reference = reference_of(open_pictures(array, count))
     if reference is None:
         log.warning(
-            "by %d training pictures it cannot be told what is no mammogram: too few, or alike",
+            "%d training pictures are too few, or too alike, to tell by them what is no mammogram",
             count,
         )
     metrics = judged.metrics.model_copy(update={"reference": reference})
