@@ -168,7 +168,7 @@ def _with_reference(
     reference = reference_of(pictures)
     if reference is None:
         log.warning(
-            "by %d training pictures it cannot be told what is no mammogram: too few, or alike",
+            "%d training pictures are too few, or too alike, to tell by them what is no mammogram",
             len(pictures),
         )
     return replace(judged, metrics=judged.metrics.model_copy(update={"reference": reference}))

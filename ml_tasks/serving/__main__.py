@@ -9,6 +9,7 @@ import sys
 from ml_tasks.errors import ConfigError
 from ml_tasks.serving.json_lines import start_logging
 from ml_tasks.serving.loading import LoadingRelease
+from ml_tasks.serving.memory import keep_little
 from ml_tasks.serving.settings import Settings
 
 
@@ -19,6 +20,7 @@ def main() -> int:
     except ConfigError as error:
         return _unusable(error)
     start_logging()
+    keep_little()
     release = LoadingRelease(settings.release)
     release.start()
     # Imported only now: the release is loaded meanwhile, and the service is ready the earlier.

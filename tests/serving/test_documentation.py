@@ -97,13 +97,6 @@ def test_every_setting_code_warning_and_figure_is_described(service: httpx.Clien
 
 
 def test_the_defaults_are_as_stated() -> None:
-    defaults = Settings()
-    for name in (
-        "max_body",
-        "max_bodies",
-        "max_files",
-        "queue",
-        "receive_seconds",
-        "answer_seconds",
-    ):
+    defaults, sizes = Settings(), ("max_body", "max_bodies", "max_files", "queue")
+    for name in (*sizes, "receive_seconds", "answer_seconds"):
         assert f"| `MAMMO_{name.upper()}` | {getattr(defaults, name)} |" in PAGE
