@@ -172,9 +172,9 @@ def test_a_broken_docker_configuration_stops_no_push_that_needs_no_login(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A credential helper that is not installed is common, and a registry on this machine open."""
-    write_config({"credsStore": "nowhere-installed"}, tmp_path / "home")
     image = f"mammography-login-{uuid4().hex[:8]}"
     toy = light_run(tmp_path / "toy", engine, registry.address, image)
+    write_config({"credsStore": "nowhere-installed"}, tmp_path / "home")
     record = push_model(toy.run, toy.config, engine)
     assert registry.tags(image)["production"] == record.digest
     assert "pushes without a login: Docker's configuration gives no login" in caplog.text
