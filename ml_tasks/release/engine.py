@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import requests
 import urllib3
 from docker import DockerClient as DockerClient  # stages take the type from here
+from docker.credentials.errors import StoreError
 from docker.errors import APIError, DockerException
 
-from ml_tasks.errors import EngineUnavailable
+from ml_tasks.errors import EngineUnavailable, ReleaseError
 
 # What the Docker SDK lets through when the engine goes away in the middle of an answer.
 _BROKEN = (
@@ -54,6 +55,12 @@ def engine_errors(client: DockerClient, doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except StoreError as error:  # a build hands the engine every login that it finds
+        raise ReleaseError(
+            f"while {doing}, a credential helper that Docker's configuration names failed "
+            f"({type(error).__name__}); install it, or take credsStore and credHelpers out of "
+            "~/.docker/config.json"
+        ) from None  # its text may hold what it was asked for
     except _BROKEN as error:
         # A time-out of an engine that answers is somebody else's: a registry that hangs.
         passing = isinstance(error, APIError | requests.exceptions.Timeout)

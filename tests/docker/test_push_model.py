@@ -27,8 +27,8 @@ from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.champion import Champion, find_champion
 from ml_tasks.release.ledger import read_moves
-from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
+from tests.docker.light_release import said_to_be_tested
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun, make_toy_run
 
@@ -97,7 +97,7 @@ def test_the_next_release_moves_production_and_keeps_the_old_version(
         champion=in_production(first),
     )
     build_image(later.run, later.config, engine)
-    smoke_test(later.run, later.config, engine)
+    said_to_be_tested(later)
     with caplog.at_level(logging.INFO, "ml_tasks"):
         second = push_model(later.run, later.config, engine)
     assert second.production_before == first.digest
@@ -129,7 +129,7 @@ def test_a_registry_that_is_down_is_retried_and_then_named(
         champion=in_production(first),
     )
     built = build_image(later.run, later.config, engine)
-    smoke_test(later.run, later.config, engine)
+    said_to_be_tested(later)
     registry.stop()
     with pytest.raises(PushError, match="production has not moved; start the registry") as error:
         push_model(later.run, later.config, engine)
@@ -208,7 +208,7 @@ def test_production_that_moved_since_the_gate_compared_stays_where_it_is(
         tmp_path / "rival", "rival", registry=registry.address, image=tested.config.release.image
     )
     build_image(rival.run, rival.config, engine)
-    smoke_test(rival.run, rival.config, engine)
+    said_to_be_tested(rival)
     first = push_model(tested.run, tested.config, engine)
     with pytest.raises(ProductionMoved, match="the gate compared .* with nothing") as refusal:
         push_model(rival.run, rival.config, engine)

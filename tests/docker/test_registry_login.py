@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 import stat
@@ -13,10 +14,11 @@ from uuid import uuid4
 import pytest
 from docker import DockerClient
 
-from ml_tasks.errors import ChampionError, PushRefused, RegistryRefused
+from ml_tasks.errors import ChampionError, PushRefused, RegistryRefused, ReleaseError
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord
 from ml_tasks.release.champion import PRODUCTION, find_champion
+from ml_tasks.release.engine import connect, engine_errors
 from ml_tasks.release.registry import push
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.registry_login import Login
@@ -172,11 +174,18 @@ def test_a_broken_docker_configuration_stops_no_push_that_needs_no_login(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A credential helper that is not installed is common, and a registry on this machine open."""
-    write_config({"credsStore": "nowhere-installed"}, tmp_path / "home")
     image = f"mammography-login-{uuid4().hex[:8]}"
     toy = light_run(tmp_path / "toy", engine, registry.address, image)
-    record = push_model(toy.run, toy.config, engine)
+    write_config({"credsStore": "nowhere-installed"}, tmp_path / "home")
+    own = connect()  # a client keeps what it has read of the configuration
+    record = push_model(toy.run, toy.config, own)
     assert registry.tags(image)["production"] == record.digest
+    with (
+        pytest.raises(ReleaseError, match="a credential helper that Docker's configuration names"),
+        engine_errors(own, "an image was built"),
+    ):
+        own.images.build(fileobj=io.BytesIO(b"FROM scratch"))
+    own.close()
     assert "pushes without a login: Docker's configuration gives no login" in caplog.text
     for tag in [tag for each in engine.images.list() for tag in each.tags if image in tag]:
         engine.images.remove(tag)
