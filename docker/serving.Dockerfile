@@ -12,6 +12,9 @@ COPY slim /build
 COPY app /service/app
 # Only what the service needs goes into the new root, and every module of it is loaded there.
 RUN PYTHONPATH=/build python3 -m ml_tasks.release.slim /opt/venv /service /slim
+# By this label the builder, a gigabyte, is removed once the base is there.
+ARG BASE
+LABEL mammography.builder-of=${BASE}
 
 FROM scratch
 COPY --from=builder /slim /

@@ -51,6 +51,7 @@ _DOCKERFILE = "docker/serving.Dockerfile"
 _PYTHON = "3.11"  # of the Python base
 _GLIBC = 36  # minor version, of Debian bookworm: newer wheels would not load
 _COMPLETE = "complete"
+_BUILDER = "mammography.builder-of"  # the label of the stage that is of no use afterwards
 
 
 def serving_base_reference(client: DockerClient) -> str:
@@ -93,6 +94,7 @@ def ensure_serving_base(client: DockerClient, cache: Path) -> str:
     log.info("building the serving base %s", reference)
     with engine_errors(client, "the serving base was built"):
         _build(client, python_base, reference, wheels)
+        client.images.prune({"dangling": True, "label": f"{_BUILDER}={reference}"})
         size = int(client.images.get(reference).attrs["Size"])
     log.info("built %s: %.0f MB in %.0f s", reference, size / 1e6, time.monotonic() - started)
     return reference
@@ -178,7 +180,7 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
                 tag=reference,
                 network_mode="none",
                 use_config_proxy=False,  # a proxy's address may hold a password
-                buildargs={"PYTHON_BASE": python_base},
+                buildargs={"PYTHON_BASE": python_base, "BASE": reference},
                 labels=base_labels(serving_sources(), checkout_file(_LOCK)),
                 rm=True,
                 forcerm=True,

@@ -181,6 +181,12 @@ def test_the_service_s_libraries_load_without_a_warning(
     assert output == b""
 
 
+def test_the_stage_that_built_the_base_is_gone(engine: DockerClient, serving_base: str) -> None:
+    """It is four times as large as the base, and each change of the code would leave another."""
+    mark = f"mammography.builder-of={serving_base}"
+    assert engine.images.list(all=True, filters={"label": mark}) == []
+
+
 def test_nothing_that_installs_builds_or_calls_out_is_in_the_base(content: Content) -> None:
     programs = r"/(apt|apt-get|dpkg|pip3?|perl|gcc|cc|ld|curl|wget|openssl|ssh|su|mount|passwd)$"
     assert content.matching(r"^(usr/)?(local/)?s?bin" + programs) == []
