@@ -13,8 +13,8 @@ from ml_tasks.config import EvaluationConfig
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
-from ml_tasks.evaluation.judging import labelled, tell
-from ml_tasks.evaluation.shipped_precision import Candidate, ShippedPrecision, decide
+from ml_tasks.evaluation.judging import Told, labelled, tell, tell_as
+from ml_tasks.evaluation.shipped_precision import ShippedPrecision, decide
 from ml_tasks.imaging.clean import preprocess
 from ml_tasks.inference.scorer import Scorer
 from ml_tasks.progress import counted
@@ -29,6 +29,7 @@ class Chosen:
 
     scorer: Scorer
     raw: list[PredictionRow]  # of the held-out files; not calibrated yet
+    told: Told  # the same calibrated, with what the release carries for that
     precision: ShippedPrecision | None  # None: there was nothing to choose
 
 
@@ -47,17 +48,20 @@ def choose(
     """
     if int8 is None:
         (raw,) = _scored([float32], cleaned, index)
-        return Chosen(float32, raw, None)
-    answers = _scored([float32, int8], cleaned, index)
-    found = [tell(raw, cleaned, config) for raw in answers]
-    tests = [labelled(told.predictions, Split.TEST, cleaned.positive) for told in found]
-    candidates = [
-        Candidate(scores, told.threshold) for (_, scores), told in zip(tests, found, strict=True)
-    ]
-    precision = decide(tests[0][0], *candidates)
-    holds = precision.shipped == "int8"
-    log.log(logging.INFO if holds else logging.WARNING, "%s", precision.sentence())
-    return Chosen(int8 if holds else float32, answers[holds], precision)
+        return Chosen(float32, raw, tell(raw, cleaned, config), None)
+    before, after = _scored([float32, int8], cleaned, index)
+    told = tell(before, cleaned, config)
+    # Another threshold of its own would differ by chance: where the classes lie far apart, many
+    # thresholds are as good, and a trace of noise chooses among them.
+    stands_in = tell_as(after, told)
+    labels, scores = labelled(told.predictions, Split.TEST, cleaned.positive)
+    _, others = labelled(stands_in.predictions, Split.TEST, cleaned.positive)
+    precision = decide(labels, scores, others, told.threshold)
+    if precision.shipped == "int8":
+        log.info("%s", precision.sentence())
+        return Chosen(int8, after, stands_in, precision)
+    log.warning("%s", precision.sentence())
+    return Chosen(float32, before, told, precision)
 
 
 def _scored(

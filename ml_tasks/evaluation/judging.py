@@ -54,6 +54,11 @@ def tell(raw: Sequence[PredictionRow], cleaned: PreprocessRecord, config: Evalua
     return Told(tuple(predictions), calibration, operating_threshold(labels, scores, config))
 
 
+def tell_as(raw: Sequence[PredictionRow], other: Told) -> Told:
+    """Another model's own answers `raw` under the calibration and the threshold of `other`."""
+    return Told(tuple(_calibrated(raw, other.calibration)), other.calibration, other.threshold)
+
+
 def labelled(
     predictions: Sequence[PredictionRow], split: Split, positive: str
 ) -> tuple[Labels, Scores]:
@@ -74,7 +79,17 @@ def judge(
     Raises:
         MetricError: an answer is no number, a split is empty, or validation has one class only.
     """
-    told = tell(raw, cleaned, config)
+    return judge_told(tell(raw, cleaned, config), index, cleaned, config)
+
+
+def judge_told(
+    told: Told, index: Sequence[IndexRow], cleaned: PreprocessRecord, config: EvaluationConfig
+) -> Judged:
+    """Computes every figure of what a release would answer.
+
+    Raises:
+        MetricError: an answer is no number, a split is empty, or validation has one class only.
+    """
     predictions, threshold = told.predictions, told.threshold
     known = {row.raw: row for row in index}
     answers = {split: _answers(predictions, known, split, cleaned.positive) for split in JUDGED}

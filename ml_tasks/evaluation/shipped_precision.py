@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,14 +13,6 @@ from ml_tasks.records import Record
 LEAST_AGREEMENT = 0.995  # share of the test images that keep their label
 MOST_AUC_CHANGE = 0.005  # of the test images, up or down
 Precision = Literal["float32", "int8"]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model's calibrated answers (N,) to the test images, and its own threshold."""
-
-    scores: Scores
-    threshold: float
 
 
 class ShippedPrecision(Record):
@@ -44,19 +35,21 @@ class ShippedPrecision(Record):
             f"(at most {MOST_AUC_CHANGE} is allowed)"
         )
         if self.shipped == "int8":
-            return f"The model is quantised to int8: {found}; all figures are the int8 model's."
+            return (
+                f"The model is quantised to int8 and keeps the float32 model's calibration and "
+                f"threshold: {found}; all figures are the int8 model's."
+            )
         return f"int8 was asked for and does NOT ship: {found}. The model is float32."
 
 
-def decide(labels: Labels, float32: Candidate, int8: Candidate) -> ShippedPrecision:
+def decide(labels: Labels, float32: Scores, int8: Scores, threshold: float) -> ShippedPrecision:
     """Holds both releases that could be made against each other, each as it would ship.
 
-    That is with its own calibration and threshold: a release carries those of its own model, so
-    int8 under float32's threshold would judge a release that nobody gets.
+    `labels` (N,) of the test images, both models' calibrated answers (N,), and the threshold, which
+    is float32's in both: int8 stands in for that model, so it keeps its operating point.
     """
-    first, second = (model.scores >= model.threshold for model in (float32, int8))
-    agreement = float(np.mean(first == second))
-    before, after = (_auc(labels, model.scores) for model in (float32, int8))
+    agreement = float(np.mean((float32 >= threshold) == (int8 >= threshold)))
+    before, after = _auc(labels, float32), _auc(labels, int8)
     change = None if before is None or after is None else after - before
     holds = agreement >= LEAST_AGREEMENT and change is not None and abs(change) <= MOST_AUC_CHANGE
     return ShippedPrecision(

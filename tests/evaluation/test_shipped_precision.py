@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ml_tasks.evaluation.shipped_precision import Candidate, ShippedPrecision, decide
+from ml_tasks.evaluation.shipped_precision import ShippedPrecision, decide
 
 LABELS = np.arange(1000) % 2 == 1
 SCORES = np.where(LABELS, 0.75, 0.25) + np.linspace(-0.2, 0.2, 1000)
 
 
-def decided(scores: np.ndarray, threshold: float = 0.5) -> ShippedPrecision:
-    return decide(LABELS, Candidate(SCORES, 0.5), Candidate(scores, threshold))
+def decided(scores: np.ndarray) -> ShippedPrecision:
+    return decide(LABELS, SCORES, scores, 0.5)
 
 
 def flipped(count: int) -> np.ndarray:
@@ -42,23 +42,22 @@ def test_a_moved_auc_refuses_even_where_all_labels_stay() -> None:
     float32 = np.where(np.arange(1000) < 990, np.where(labels, 0.4, 0.1), 0.9)
     int8 = float32.copy()
     int8[np.flatnonzero(labels)[:20]] = 0.05
-    found = decide(labels, Candidate(float32, 0.8), Candidate(int8, 0.8))
+    found = decide(labels, float32, int8, 0.8)
     assert found.agreement == 1.0
     assert found.auc_change is not None and found.auc_change < -0.005
     assert found.shipped == "float32"
     assert "does NOT ship" in found.sentence()
 
 
-def test_each_model_is_taken_at_its_own_threshold() -> None:
-    """A release carries the threshold of its own model; probabilities may shift together."""
-    shifted = SCORES / 2
-    assert decided(shifted, threshold=0.25).shipped == "int8"
-    assert decided(shifted, threshold=0.5).shipped == "float32"
+def test_answers_that_moved_together_lose_their_labels() -> None:
+    """int8 ships under float32's threshold, so what shifts across it is another answer."""
+    found = decided(SCORES / 2)
+    assert (found.auc_change, found.shipped) == (0.0, "float32")
 
 
 def test_without_an_auc_nothing_proves_that_it_stays() -> None:
     alike = np.ones(40, bool)
-    told = Candidate(np.linspace(0.6, 0.9, 40), 0.5)
-    found = decide(alike, told, told)
+    told = np.linspace(0.6, 0.9, 40)
+    found = decide(alike, told, told, 0.5)
     assert (found.shipped, found.agreement, found.auc_change) == ("float32", 1.0, None)
     assert "not computable" in found.sentence()
