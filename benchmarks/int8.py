@@ -56,13 +56,17 @@ def rows(found: ShippedPrecision) -> list[Row]:
         ),
         Row(
             "Change of the AUC by int8, in thousandths",
-            f"{found.int8_auc}",
-            f"{found.float32_auc}",
+            _shown(found.int8_auc),
+            _shown(found.float32_auc),
             1000 * change,
             f"at most {1000 * MOST_AUC_CHANGE:g}",
             change <= MOST_AUC_CHANGE,
         ),
     ]
+
+
+def _shown(auc: float | None) -> str:
+    return "not computable" if auc is None else f"{auc:.4f}"
 
 
 def decided(folder: Path, patients: int, epochs: int) -> ShippedPrecision:

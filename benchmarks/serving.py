@@ -23,9 +23,10 @@ nothing else.
 All contenders run in turn, in an order that changes every round, each in a process of its own; the
 services that are not measured are halted meanwhile (SIGSTOP), so that their idle work disturbs
 nobody. A figure is the median over the rounds with its 95 % bootstrap interval; the first round
-warms up. The network is DenseNet-121 with random weights: how fast it is does not depend on what it
-has learned. The film is a synthetic one, 512×416 pixels, a PNG of 100 kB: a small film, so that the
-service's share shows.
+warms up. The number of rounds below is that of the model alone; two fifths as many go over HTTP, a
+quarter are starts, a sixth releases. The network is DenseNet-121 with random weights: how fast it
+is does not depend on what it has learned. The film is a synthetic one, 512×416 pixels, a PNG of
+100 kB: a small film, so that the service's share shows.
 
 - **One picture, model alone**: cleaned pixels in memory, batch of one. The compiled call is
   `tf.function`; OpenVINO computes for latency. What int8 does to the answers is measured by
