@@ -65,8 +65,10 @@ class Predictor:
     reference: Reference | None = None  # None: an older release, which holds none
 
     @classmethod
-    def load(cls, bundle: Path, verified: bool = False) -> Predictor:
+    def load(cls, bundle: Path, verified: bool = False, threads: int | None = None) -> Predictor:
         """Verifies a bundle against its SHA256SUMS, unless that has just been done, and loads it.
+
+        `threads` is as in `Scorer.load`.
 
         Raises:
             ReleaseError: altered, incomplete, or its files contradict what the service needs.
@@ -76,7 +78,7 @@ class Predictor:
         positive, negative = classes_of(bundle)
         metrics = read_json(bundle, "metrics.json")
         return cls(
-            scorer=Scorer.load(bundle / "model.onnx", spec_of(bundle)),
+            scorer=Scorer.load(bundle / "model.onnx", spec_of(bundle), threads),
             calibration=calibration_of(bundle, metrics),
             positive=positive,
             negative=negative,

@@ -27,10 +27,11 @@ class Scorer:
     spec: ImageSpec
 
     @classmethod
-    def load(cls, onnx_path: Path, spec: ImageSpec) -> Scorer:
+    def load(cls, onnx_path: Path, spec: ImageSpec, threads: int | None = None) -> Scorer:
         """Loads a model whose input is float32 (N,side,side,3), 0-255.
 
         Its outputs are the probability (N,1) and the class activation map (N,h,w), in this order.
+        `threads` work on one picture, by default one on each processor; the answers are the same.
 
         Raises:
             ReleaseError: the file is missing or no ONNX model, keeps tensors in another file, or
@@ -45,7 +46,7 @@ class Scorer:
         refuse_external_data(model, onnx_path)
         try:
             session = onnxruntime.InferenceSession(
-                model, _session_options(), providers=["CPUExecutionProvider"]
+                model, _session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises many kinds of its own
             raise ReleaseError(f"{onnx_path} cannot be loaded as an ONNX model: {error}") from error
@@ -129,15 +130,17 @@ def _probabilities(parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
     return values
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     # Counted here: ONNX Runtime's own count ignores what this process is allowed to use.
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    # Threads that wait in a loop for work take the processors from whatever else runs: with them,
-    # cleaning a film beside the model took twice the processor time in all, and was no faster.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = threads or processors()
     options.log_severity_level = 3
     return options
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _check_signature(session: onnxruntime.InferenceSession, spec: ImageSpec, path: Path) -> None:

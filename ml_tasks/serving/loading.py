@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import MammoError
+from ml_tasks.errors import ImageRejected, MammoError
 from ml_tasks.release.bundle import verify
 from ml_tasks.serving.memory import give_memory_back
 
@@ -28,10 +28,12 @@ class LoadingRelease:
 
     def __init__(self, bundle: Path) -> None:
         self.bundle = bundle
-        self.predictor: Predictor | None = None
+        self.predictor: Predictor | None = None  # all processors work on one film
+        self.side_by_side: Predictor | None = None  # the same, one processor a film
         self.page: ReleasePage | None = None
         self.reason = "the model is being loaded"
         self.broken = False
+        self.complete = False  # ready, and what a first request need not wait for is there too
         self._started = False
 
     def start(self) -> None:
@@ -53,8 +55,33 @@ class LoadingRelease:
             self.predictor = predictor
             log.info("ready: model %s in %.2f s", predictor.version, time.monotonic() - started)
             give_memory_back()
-            _warm_up(predictor)
+            self._warm_up(predictor)
             give_memory_back()
+            self.complete = True
+
+    def for_films(self, predictor: Predictor, at_work: int) -> Predictor:
+        """The same model for `at_work` requests at a time; its answers are the same.
+
+        One film is answered soonest by threads that wait for one another in a loop. Beside other
+        films these loops take the processors that the others need: then one thread a film does
+        more in all.
+        """
+        return predictor if at_work <= 1 else self.side_by_side or predictor
+
+    def _warm_up(self, predictor: Predictor) -> None:
+        """What a first request need not wait for: rare formats' imports, the second session."""
+        from ml_tasks.imaging import dicom_pixels  # noqa: F401
+        from ml_tasks.inference.predictor import Predictor
+        from ml_tasks.inference.scorer import processors
+
+        try:
+            if processors() > 1:
+                self.side_by_side = Predictor.load(self.bundle, threads=1)
+            predictor.judge(b"P5 64 64 255\n" + bytes(64 * 64))
+        except ImageRejected:
+            pass  # a black film: it is refused, and the decoders are there
+        except MammoError as error:  # altered since: what is loaded still serves
+            log.error("the release was altered after it was loaded: %s", error)
 
     def _loaded(self) -> Predictor:
         check = _Check(self.bundle)
@@ -89,13 +116,3 @@ class _Check(threading.Thread):
             verify(self.bundle)
         except Exception as error:  # noqa: BLE001 - raised by who waits for the outcome
             self.error = error
-
-
-def _warm_up(predictor: Predictor) -> None:
-    """Imports what only some formats need, so that the first such file does not wait for it."""
-    try:
-        from ml_tasks.imaging import dicom_pixels  # noqa: F401
-
-        predictor.judge(b"P5 64 64 255\n" + bytes(64 * 64))
-    except MammoError:
-        pass  # a black film: it is refused, and the decoders are there

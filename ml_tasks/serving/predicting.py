@@ -94,7 +94,8 @@ class Predicting:
             gone = threading.Event()
 
             def work() -> list[Outcome]:
-                return judge_all(predictor, files, wanted, gone)
+                loaded = self.release.for_films(predictor, self.queue.working)
+                return judge_all(loaded, files, wanted, gone)
 
             try:
                 noted.images = await self._in_turn(request.receive, work)
