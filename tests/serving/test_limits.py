@@ -236,7 +236,7 @@ def test_many_clients_that_abort_at_once_leave_nothing_behind(service: httpx.Cli
 def test_what_a_request_held_is_free_once_it_is_answered(
     body: bytes, status: int, tmp_path: Path
 ) -> None:
-    """What only the garbage collector frees would add up to hundreds of megabytes before it runs."""
+    """What only the garbage collector frees adds up to hundreds of megabytes before it runs."""
     head = {"content-type": "multipart/form-data; boundary=x"}
     settings = {"MAMMO_MAX_BODY": "30000000"}
     with served(make_bundle(tmp_path), tmp_path / "log", **settings) as (client, process):
