@@ -2,6 +2,7 @@
 
 A request's head must arrive in time and is of limited size. A refused request's body is read on
 for a while and thrown away: closed at once, the client would see a reset instead of the refusal.
+A client may send few requests ahead of their answers, and must take its answers in time.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ _HEADER_COST = 32  # bytes that any header counts for, however short
 _HEAD_SECONDS = 30.0
 _MOST_THROWN_AWAY = 16 * 1024 * 1024  # bytes of a body that came after its refusal
 _THROWN_AWAY_SECONDS = 10.0
+_MOST_AHEAD = 16  # requests that wait on one connection for the answers before theirs
+_UNREAD_SECONDS = 60.0  # for an answer to be taken, after which its connection is cut
 
 
 class Connection(HttpToolsProtocol):
     """The protocol that uvicorn makes for each connection."""
 
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head = _thrown_away = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -34,11 +38,15 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._keep_open()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """The first bytes of a request came."""
         super().on_message_begin()
+        if len(self.pipeline) >= _MOST_AHEAD:
+            raise ValueError(f"over {_MOST_AHEAD} requests were sent ahead of their answers")
         self._head = self._thrown_away = 0
         if self._timer is None:
             self._close_in(_HEAD_SECONDS)
@@ -75,6 +83,10 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer was sent; what is left of its request is thrown away for a while."""
         super().on_response_complete()
+        if self._unread is not None:
+            self._unread.cancel()
+        if self.transport.get_write_buffer_size() > 0:
+            self._unread = self.loop.call_later(_UNREAD_SECONDS, self._cut_unread)
         if self.cycle.more_body and self.cycle.response_complete:
             self._close_in(_THROWN_AWAY_SECONDS)
 
@@ -86,6 +98,11 @@ class Connection(HttpToolsProtocol):
             STATUS_LINE[400] + head + str(len(content)).encode() + b"\r\n\r\n" + content
         )
         self.transport.close()
+
+    def _cut_unread(self) -> None:
+        """Ends a connection whose client does not read: closing would wait for it for ever."""
+        if self.transport.get_write_buffer_size() > 0:
+            self.transport.abort()
 
     def _grow(self, size: int) -> None:
         self._head += size + _HEADER_COST

@@ -40,18 +40,22 @@ def environment_of(release: Path, port: int, settings: dict[str, str]) -> dict[s
     }
 
 
+SERVICE = ("-m", "ml_tasks.serving")
+
+
 @contextmanager
 def served(
-    release: Path, log: Path, **settings: str
+    release: Path, log: Path, python: tuple[str, ...] = SERVICE, **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """`python -m ml_tasks.serving` on a free port; ended by its own process id.
 
-    `log` takes both of its streams; `settings` are further MAMMO_ variables.
+    `log` takes both of its streams; `settings` are further MAMMO_ variables, `python` the
+    interpreter's arguments where a test changes the service before it starts.
     """
     port = free_port()
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ml_tasks.serving"],
+            [sys.executable, *python],
             env=environment_of(release, port, settings),
             stderr=stream,
             stdout=stream,

@@ -141,10 +141,12 @@ def test_a_form_of_too_many_fields_is_refused(hasty: httpx.Client) -> None:
 
 
 def test_all_uploads_together_have_a_limit(tmp_path: Path) -> None:
-    settings = {"MAMMO_MAX_BODIES": "1000000", "MAMMO_RECEIVE_SECONDS": "20"}
+    limits = {"MAMMO_MAX_BODIES": "1000000", "MAMMO_MAX_BODY": "1000000"}
+    settings = {**limits, "MAMMO_RECEIVE_SECONDS": "20"}
     with served(make_bundle(tmp_path), tmp_path / "log", **settings) as (client, _):
         wait_for(client, "/ready", 200)
-        with raw(client, HEAD % 3_000_000 + PART + bytes(900_000)):
+        with raw(client, HEAD % 990_000 + PART + bytes(900_000)):
+            time.sleep(0.5)  # until all of it is held: it could be the one that is refused
             deadline = time.monotonic() + 10
             while (
                 answer := client.post("/v1/predict", files={"file": ("x", bytes(200_000))})
@@ -247,3 +249,36 @@ def test_what_a_request_held_is_free_once_it_is_answered(
             assert answer.status_code == status
             held.append(resident_mb(process))
     assert held[-1] - held[0] < 40, held
+
+
+def test_requests_far_ahead_of_their_answers_end_the_connection(service: httpx.Client) -> None:
+    """Each one that waits takes memory, and a few megabytes hold a hundred thousand of them."""
+    asked = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = asked.replace(b"host", b"connection: close\r\nhost")
+    with raw(service, asked * 9 + last) as connection:
+        assert received(connection).count(b"HTTP/1.1 200 ") == 10
+    with raw(service, asked * 1000) as connection:
+        assert received(connection).count(b"HTTP/1.1 200 ") < 100
+    assert service.get("/health").status_code == 200
+
+
+HURRIED = """
+import ml_tasks.serving.connection as connection
+connection._UNREAD_SECONDS, connection._MOST_AHEAD = 1.0, 1_000_000
+from ml_tasks.serving.__main__ import main
+main()
+"""
+
+
+def test_a_client_that_never_reads_is_cut_off(tmp_path: Path) -> None:
+    """What it does not take would be held for it, connection by connection, for ever."""
+    with served(make_bundle(tmp_path), tmp_path / "log", ("-c", HURRIED)) as (client, _):
+        with raw(client, b"") as connection:
+            connection.settimeout(0.1)
+            deadline = time.monotonic() + 30
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                while True:
+                    assert time.monotonic() < deadline
+                    connection.sendall(b"GET /static/page.css HTTP/1.1\r\nhost: x\r\n\r\n" * 8)
+                    time.sleep(0.05)
+        queued(client, waiting=0, working=0)
