@@ -45,7 +45,7 @@ def create_app(settings: Settings, release: LoadingRelease | None = None) -> Sta
         predicting.queue.close()
 
     paths = frozenset(route.path for route in routes)
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
         middleware=_middleware(settings, paths, metrics),
@@ -56,6 +56,10 @@ def create_app(settings: Settings, release: LoadingRelease | None = None) -> Sta
             Exception: _failed,
         },
     )
+    # A path with a slash too many is none: sent on, a film would follow an address that a header
+    # names, over plain HTTP even where a proxy took it in by TLS.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _middleware(settings: Settings, paths: frozenset[str], metrics: Metrics) -> list[Middleware]:

@@ -110,6 +110,13 @@ def test_other_paths_and_methods_are_refused_in_json(service: httpx.Client) -> N
     assert service.get("/inference/predict").json()["error"] == "method_not_allowed"
 
 
+def test_a_slash_too_many_leads_nowhere(service: httpx.Client) -> None:
+    """A redirect would name the address of a header, and http:// behind a proxy's TLS."""
+    for path in ("/ready/", "/v1/predict/", "/inference/predict/"):
+        answer = service.post(path, headers={"host": "elsewhere.example"})
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+
+
 def test_a_client_that_hangs_up_harms_nobody(service: httpx.Client) -> None:
     host, port = service.base_url.host, service.base_url.port
     with socket.create_connection((host, port)) as connection:
