@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_tasks.errors import ImageRejected, MammoError
+from ml_tasks.errors import ImageRejected, MammoError, ReleaseError
 from ml_tasks.release.bundle import verify
 from ml_tasks.serving.memory import give_memory_back
 
@@ -76,7 +76,10 @@ class LoadingRelease:
 
         try:
             if processors() > 1:
-                self.side_by_side = Predictor.load(self.bundle, threads=1)
+                beside = Predictor.load(self.bundle, threads=1)
+                if beside.version != predictor.version:
+                    raise ReleaseError(f"{self.bundle} now holds {beside.version}")
+                self.side_by_side = beside
             predictor.judge(b"P5 64 64 255\n" + bytes(64 * 64))
         except ImageRejected:
             pass  # a black film: it is refused, and the decoders are there

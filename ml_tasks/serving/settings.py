@@ -50,7 +50,7 @@ class Settings:
         Raises:
             ConfigError: a value is out of its bounds or none of its kind; it is named.
         """
-        return cls(
+        settings = cls(
             release=Path(environment.get("MAMMO_RELEASE", "/release")),
             host=environment.get("MAMMO_HOST", "0.0.0.0"),
             port=_whole(environment, "MAMMO_PORT", PORT, 65535),
@@ -73,6 +73,13 @@ class Settings:
                 environment, "MAMMO_STATISTICS_FILES", cls.statistics_files, 1000
             ),
         )
+        if settings.max_bodies < settings.max_body:
+            raise ConfigError(
+                f"MAMMO_MAX_BODIES is {settings.max_bodies}, less than MAMMO_MAX_BODY "
+                f"({settings.max_body}): the largest request would be told to come again for ever; "
+                "raise the one or lower the other"
+            )
+        return settings
 
 
 def _processors() -> int:

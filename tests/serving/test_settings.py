@@ -37,6 +37,16 @@ def test_a_bad_number_is_named(value: str) -> None:
             Settings.from_environment({f"MAMMO_{name}": value})
 
 
+def test_the_largest_request_fits_among_all_of_them() -> None:
+    """Else it would be told for ever that the service is busy."""
+    with pytest.raises(
+        ConfigError, match="MAMMO_MAX_BODIES is 268435456, less than MAMMO_MAX_BODY"
+    ):
+        Settings.from_environment({"MAMMO_MAX_BODY": "300000000"})
+    both = {"MAMMO_MAX_BODY": "300000000", "MAMMO_MAX_BODIES": "300000000"}
+    assert Settings.from_environment(both).max_bodies == 300_000_000
+
+
 def test_a_key_is_never_quoted() -> None:
     for key in ("", "two words", "ümlaut", "x" * 513):
         with pytest.raises(ConfigError, match="MAMMO_API_KEY holds no usable key") as refusal:

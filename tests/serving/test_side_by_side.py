@@ -10,7 +10,7 @@ import pytest
 from ml_tasks.inference import scorer
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.serving.loading import LoadingRelease
-from tests.toy_run import make_bundle, phantom
+from tests.toy_run import METRICS, make_bundle, phantom
 
 
 def loaded(bundle: Path) -> LoadingRelease:
@@ -67,3 +67,25 @@ def test_a_release_that_is_altered_while_it_loads_is_not_loaded_again(
         phantom(90)
     )
     assert "was altered after it was loaded" in caplog.text
+
+
+def test_another_release_in_the_folder_never_answers_in_the_name_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is whole, so its hashes alone would not tell."""
+    monkeypatch.setattr(scorer, "processors", lambda: 2)
+    for name in ("other", "first"):
+        (tmp_path / name).mkdir()
+    other = make_bundle(tmp_path / "other", metrics={**METRICS, "threshold": 0.9})
+    place = tmp_path / "release"
+    place.symlink_to(make_bundle(tmp_path / "first"))
+    warm_up = scorer.Scorer.warm_up
+
+    def exchanging(self: scorer.Scorer) -> None:
+        warm_up(self)
+        place.unlink()
+        place.symlink_to(other)
+
+    monkeypatch.setattr(scorer.Scorer, "warm_up", exchanging)
+    release = loaded(place)
+    assert release.side_by_side is None and "was altered after it was loaded" in caplog.text
