@@ -51,6 +51,8 @@ def test_the_heat_map_can_be_hidden_faded_and_read_without_its_colours(tab: Open
     card, layer = opened.card("bright.png"), opened.page.locator(".layer")
     expect(card.get_by_role("img", name="The cleaned picture of bright.png")).to_be_visible()
     expect(card).to_contain_text("128 × 128 pixels")
+    # Else "at the left" is taken for the film's left, where a film of the other breast is turned.
+    expect(card).to_contain_text("so this may be the mirror image of the film")
     expect(card).to_contain_text(
         "The dashed line encloses where the map speaks strongest for Positive"
     )

@@ -44,6 +44,15 @@ def test_it_speaks_french_to_a_french_browser_and_english_at_a_button(tab: OpenT
     expect(html).to_have_attribute("lang", "en")
 
 
+def test_images_that_found_no_room_are_told_in_the_other_language_too(tab: OpenTab) -> None:
+    """Told no more, they would be taken for judged."""
+    opened = tab()
+    opened.choose(*(text_file(f"{number}.txt") for number in range(66)))
+    expect(opened.page.locator("#too-many")).to_contain_text("2 were left out")
+    opened.page.get_by_role("button", name="Français").click()
+    expect(opened.page.locator("#too-many")).to_contain_text("2 ont été laissées de côté")
+
+
 def test_both_languages_have_the_same_texts_and_every_text_is_there(tab: OpenTab) -> None:
     opened = tab()
     keys, used = opened.page.evaluate(

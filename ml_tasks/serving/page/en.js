@@ -76,7 +76,7 @@ export const en = {
   },
   picture: {
     cleaned: "The cleaned picture of {name}, as the model sees it",
-    caption: "Cleaned picture, {width} × {height} pixels: all that the model sees.",
+    caption: "Cleaned picture, {width} × {height} pixels: all that the model sees. The chest wall is put at the left, so this may be the mirror image of the film; places are told as they stand here.",
     none: "The service sent no picture.",
     map: "Heat map",
     opacity: "Opacity of the heat map",

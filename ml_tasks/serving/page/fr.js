@@ -76,7 +76,7 @@ export const fr = {
   },
   picture: {
     cleaned: "L’image nettoyée de {name}, telle que le modèle la voit",
-    caption: "Image nettoyée, {width} × {height} pixels : tout ce que voit le modèle.",
+    caption: "Image nettoyée, {width} × {height} pixels : tout ce que voit le modèle. La paroi thoracique est placée à gauche : ce peut donc être l’image en miroir du cliché ; les endroits sont nommés tels qu’ils apparaissent ici.",
     none: "Le service n’a pas envoyé d’image.",
     map: "Carte de chaleur",
     opacity: "Opacité de la carte de chaleur",

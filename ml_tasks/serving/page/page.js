@@ -23,6 +23,7 @@ const actions = {
 };
 let model = { state: "loading", detail: "", version: "" };
 let wrongKey = false;
+let leftOut = 0; // images of the last choice that found no room
 
 /** Tells those who do not see the page what has happened. */
 function announce(...sentences) {
@@ -37,7 +38,7 @@ function showTexts() {
     each.setAttribute("aria-label", say(each.dataset.label));
   }
   Object.assign(at("language"), { textContent: say("otherLanguage"), lang: other() });
-  at("too-many").textContent = "";
+  showLeftOut();
   showStatus();
   showModel();
   showKey();
@@ -62,6 +63,10 @@ function showModel() {
 function showKey() {
   at("key").hidden = !queue.locked;
   at("key-wrong").textContent = queue.locked && wrongKey ? say("key.wrong") : "";
+}
+
+function showLeftOut() {
+  at("too-many").textContent = leftOut > 0 ? say("images.tooMany", { most: MOST, left: leftOut }) : "";
 }
 
 function waiting() {
@@ -166,8 +171,8 @@ async function onKey(event) {
 
 function onFiles(files) {
   const room = Math.max(MOST - queue.items.length, 0);
-  const left = files.length - room;
-  at("too-many").textContent = left > 0 ? say("images.tooMany", { most: MOST, left }) : "";
+  leftOut = Math.max(files.length - room, 0);
+  showLeftOut();
   const items = files.slice(0, room).map(({ file, isFolder }) => new Item(file, isFolder));
   if (items.length === 0) return;
   announce(say("news.chosen", { count: items.length }));
