@@ -101,6 +101,7 @@ class Predicting:
                 noted.images = await self._in_turn(request.receive, work)
             finally:
                 gone.set()  # films of a request that nobody waits for are not judged
+                files.clear()  # nor held until the one at work is done
         finally:
             noted.bytes = upload.size
             upload.release()
