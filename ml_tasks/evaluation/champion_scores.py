@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml_tasks.dataset.leakage import seen_in_training
+from ml_tasks.dataset.leakage import SHOWN, seen_in_training
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.dataset.training_data import read_training_data
@@ -59,22 +59,20 @@ def compare_with_champion(
             scores = _scores(predictor, rows, Path(cleaned.raw))
         except ImageRejected as error:
             refused = f"it refuses one of the test films ({error.code}: {error})"
-    if refused:
-        return Comparison(
-            version=champion.version,
-            digest=champion.digest,
-            champion={},
-            difference={},
-            refused=refused,
+    own, difference = {}, {}
+    if not refused:
+        own, difference = compare(
+            challenger.levels()[Level.PATIENT],
+            replace(challenger, scores=np.array(scores)).levels()[Level.PATIENT],
+            (threshold, predictor.threshold),
+            seed,
         )
-    own, difference = compare(
-        challenger.levels()[Level.PATIENT],
-        replace(challenger, scores=np.array(scores)).levels()[Level.PATIENT],
-        (threshold, predictor.threshold),
-        seed,
-    )
     return Comparison(
-        version=champion.version, digest=champion.digest, champion=own, difference=difference
+        version=champion.version,
+        digest=champion.digest,
+        champion=own,
+        difference=difference,
+        refused=refused,
     )
 
 
@@ -96,14 +94,19 @@ def _other_classes(predictor: Predictor, cleaned: PreprocessRecord) -> str:
 
 
 def _saw(run: RunPaths, releases: Path, version: str, cleaned: PreprocessRecord) -> str:
-    """Why the test patients are no fair test of the champion; empty where they are."""
+    """Why the test patients are no fair test of the champion; empty where they are.
+
+    It names nobody, since it ships with the release; who they are stands in the log.
+    """
     path = run.unaltered(cleaned, "training_data.npz", cleaned.training_data_sha256)
     tests = [image for image in read_training_data(path).images if image.split is Split.TEST]
     overlaps = seen_in_training(tests, read_training_data(training_data_of(releases, version)))
     if not overlaps:
         return ""
-    patients = {overlap.first.patient for overlap in overlaps}
+    patients = sorted({overlap.first.patient for overlap in overlaps})
+    shown = ", ".join(patients[:SHOWN]) + (", ..." if len(patients) > SHOWN else "")
+    log.warning("%s was trained with these test patients: %s", version, shown)
     return (
-        f"it was trained with {len(patients)} of the test patients, e.g. {min(patients)}, so its "
-        "figures would be too good; restore the split ledger that it was trained with"
+        f"it was trained with {len(patients)} of the test patients (evaluate's log names them), so "
+        "its figures would be too good; restore the split ledger that it was trained with"
     )

@@ -32,14 +32,19 @@ def _outcome(predictor: Predictor, data: bytes, wanted: Wanted) -> Outcome:
             return small.judge(data, wanted)
     except ImageRejected as error:
         if error.code != "too_large":
-            return error
+            return _bare(error)
     with _large:
         try:
             return predictor.judge(data, wanted)
         except ImageRejected as error:
-            return error
+            return _bare(error)
         finally:
             give_memory_back()
+
+
+def _bare(error: ImageRejected) -> ImageRejected:
+    """The same refusal without its traceback, which would hold the whole file for long."""
+    return ImageRejected(error.code, str(error))
 
 
 def _for_small(predictor: Predictor) -> Predictor:

@@ -40,6 +40,9 @@ class RequestRecord:
         self.metrics.in_flight.inc()
         try:
             await self.app(scope, receive, noting)
+        except Exception:  # answered further out, where no more is noted
+            status, noted.error = 500, "internal"
+            raise
         finally:
             self.metrics.in_flight.dec()
             self._note(scope, status, time.perf_counter() - started, noted)

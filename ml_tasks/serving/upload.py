@@ -57,12 +57,14 @@ class Upload:
         try:
             async with asyncio.timeout(self.settings.receive_seconds):
                 await self._receive(receive, form)
+            return form.finished()
         except TimeoutError:
             raise RequestRefused(
                 "slow_upload",
                 f"the request did not arrive in {self.settings.receive_seconds} seconds",
             ) from None
-        return form.finished()
+        finally:
+            form.close()
 
     def release(self) -> None:
         """Gives back what the request held; the files must not be used any more."""
@@ -114,6 +116,11 @@ class _Form:
                 "on_end": self._end,
             },
         )
+
+    def close(self) -> None:
+        """Lets go of the files: form and parser hold each other, and would do so for long."""
+        self._parser.callbacks.clear()
+        self._files, self._into = [], None
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes of the body."""
