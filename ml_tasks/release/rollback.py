@@ -43,8 +43,8 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
                 )
 
         point_production(registry, manifest, config.release.push_attempts, unmoved)
-        # Moved there past the ledger before: then it came from what the ledger had noted last.
-        before = serving if serving != target.digest else moves[-1].digest
+        # Lost, or moved there past the ledger: then it came from what the ledger had noted last.
+        before = serving if serving not in (None, target.digest) else moves[-1].digest
         move = target.model_copy(
             update={
                 "moved_at": now(),
@@ -75,9 +75,18 @@ def _target(moves: Sequence[Move], serving: str | None, version: str | None) -> 
             f"the registry holds no `{PRODUCTION}`, so nothing stood before it; name the version, "
             f"for example: mammo rollback {moves[-1].version}"
         )
+    now_serving = move_to(moves, serving)
+    if now_serving is not None and serving != moves[-1].digest:
+        # A rollback that was cut off before its line looks like this: once more would be one too
+        # many.
+        raise ReleaseError(
+            f"{PRODUCTION} is {now_serving.version}, but the ledger's last move is to "
+            f"{moves[-1].version} (a rollback was interrupted, or somebody moved the tag by hand), "
+            "so it is not certain what you mean; name the version that shall serve: mammo rollback "
+            f"{now_serving.version}, if it is that one"
+        )
     target = predecessor(moves, serving)
     if target is None:
-        now_serving = move_to(moves, serving)
         raise ReleaseError(
             f"{now_serving.version if now_serving else serving} is the first release, nothing "
             "stood before it; `mammo releases` lists what was shipped"

@@ -122,7 +122,7 @@ class Shipment:
         moves = read_moves(self.config.paths.releases) or []
         if found is not None and found == own:
             return
-        away = None if own is None else rolled_back(moves, own)
+        away = None if own is None else rolled_back(moves, self.image.version, own)
         if away is not None:
             raise ProductionMoved(
                 f"{self.image.version} was taken out of production ({away.summary}) and is not put "
