@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker import DockerClient
-from pydantic import ValidationError
 
 from ml_tasks.config import Config
 from ml_tasks.errors import MammoError, ReleaseError
@@ -97,7 +96,8 @@ def _check(name: str, ask: Callable[[], str]) -> Check:
         return Check(name, True, ask())
     except MammoError as error:
         return Check(name, False, str(error))
-    except (OSError, KeyError, ValidationError) as error:
+    # An image may hold anything under the names of a release: that is then no release.
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         return Check(name, False, f"it cannot be told ({type(error).__name__}: {error})")
 
 
@@ -109,9 +109,10 @@ def _equal(what: str, found: str, expected: str) -> str:
 
 def _tag(image: Examined, config: Config) -> str:
     """A tag can be moved by anyone who may push: it must be on the release that it names."""
-    if image.tag == PRODUCTION and image.at_home:
+    if image.tag == PRODUCTION:
         moves = read_moves(config.paths.releases)
-        _equal("version under production", image.version, moves[-1].version if moves else "")
+        if moves or image.at_home:  # a bundle may be pruned or moved away: the ledger stays
+            _equal("version under production", image.version, moves[-1].version if moves else "")
     elif image.tag is not None and VERSION_FORM.fullmatch(image.tag):
         _equal("version in the image", image.version, image.tag)
     return f"{image.reference} is version {image.version}"
