@@ -54,7 +54,7 @@ class RunningImage:
                 if answer.status_code == 200:
                     return time.monotonic() - started
                 reason = answer.text
-                if answer.json().get("error") == "release_broken":
+                if '"release_broken"' in reason:
                     raise ReleaseError(f"the image cannot load its release: {reason}")
             except httpx.TransportError as error:
                 reason = str(error)
@@ -195,6 +195,7 @@ def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
         mem_limit=MEMORY,
         memswap_limit=MEMORY,
         pids_limit=PROCESSES,
+        use_config_proxy=False,  # as the image is, without what this machine's users have set
     )
     container.start()
     container.reload()

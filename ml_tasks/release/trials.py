@@ -136,6 +136,8 @@ def try_drain(running: RunningImage, data: bytes, limits: SmokeLimits, trials: T
         found = f"HTTP {answer.status_code}"
     except httpx.TransportError as error:
         found = f"none ({error})"
+    if not told:  # it took no connection any more, so that it was never told
+        told.append(time.monotonic())
     remedy = "what the service has taken on must be answered before it ends; do not ship it"
     trials.equal("answer in flight at SIGTERM", found, "HTTP 200", remedy)
     ended = running.wait_for_end(told[0] + limits.drain_seconds)
