@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ml_tasks.config_release import ReleaseConfig
-from ml_tasks.errors import ChampionError, RegistryUnavailable
+from ml_tasks.errors import ChampionError, RegistryRefused, RegistryUnavailable
 from ml_tasks.local_stack.registry import registry_program
-from ml_tasks.release.registry_api import manifest_url, tag_digest
+from ml_tasks.release.registry_api import Manifest, Registry, manifest_url, tag_digest
 from tests.docker.registry_process import RegistryProcess
 from tests.release.registry_server import UNKNOWN, Answer, RegistryServer, holding
 
@@ -137,3 +137,28 @@ def test_a_real_registry_without_the_image_says_so(tmp_path: Path, stack_state: 
         assert tag_digest(release, "production") is None
     finally:
         registry.stop()
+
+
+@pytest.mark.parametrize(("status", "code"), [(405, "UNSUPPORTED"), (400, "MANIFEST_INVALID")])
+def test_a_registry_that_takes_nothing_is_not_said_to_be_none(status: int, code: str) -> None:
+    """Read-only, or out of a blob: its own name of it says more than a wrong address would."""
+    answer: Answer = (status, {}, {"errors": [{"code": code, "message": "secret"}]})
+    with (
+        RegistryServer(lambda *_: answer) as server,
+        Registry(at(server)) as registry,
+        pytest.raises(RegistryRefused, match=rf"refuses .*\(HTTP {status}: {code}\)$"),
+    ):
+        registry.put(Manifest(DIGEST, "application/json", b"{}"), "production")
+
+
+def test_the_next_page_of_tags_is_asked_of_the_same_machine() -> None:
+    """A proxy in front may name another address, or plain http, where a login must not go."""
+
+    def answer(_: str, path: str, __: object) -> Answer:
+        if "last=a" in path:
+            return 200, {}, {"tags": ["b"]}
+        onward = '<http://elsewhere.invalid/v2/team/toy/tags/list?last=a>; rel="next"'
+        return 200, {"Link": onward}, {"tags": ["a"]}
+
+    with RegistryServer(answer) as server, Registry(at(server)) as registry:
+        assert registry.tags() == ["a", "b"]
