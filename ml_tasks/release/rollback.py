@@ -11,7 +11,7 @@ from ml_tasks.errors import ProductionMoved, ReleaseError
 from ml_tasks.release.bundle import bundle_of, verify
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, move_to, note_move, predecessor, read_moves
-from ml_tasks.release.moving import movers_lock, now, point_production
+from ml_tasks.release.moving import movers_lock, noting, now, point_production
 from ml_tasks.release.registry_api import Manifest, Registry
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,8 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
                 "reason": " ".join(reason.split())[:500],
             }
         )
-        note_move(releases, move)
+        with noting(move.version, f"mammo rollback {move.version} notes it"):
+            note_move(releases, move)
     log.info("%s serves %s again", PRODUCTION, target.version)
     return move
 
