@@ -42,8 +42,19 @@ def test_what_is_no_service_of_ours_is_quoted_and_no_fault_of_the_test() -> None
 
 def test_a_service_that_is_gone_before_it_was_told_to_end_fails_its_trials() -> None:
     """All trials are seen, and not an error of the test in their place."""
+    with pytest.raises(ReleaseError, match=r"SIGTERM is none \(.*refused.*exit status is 137"):
+        drained("exited", SmokeLimits()).check()
+
+
+def test_a_service_that_has_not_ended_by_the_limit_is_over_it() -> None:
+    """Looked at a moment after the limit, its time is not rounded down to it."""
+    with pytest.raises(ReleaseError, match=r"drain is 0\.\d+ s, .*exit status is none"):
+        drained("running", SmokeLimits(drain_seconds=0.1)).check()
+
+
+def drained(status: str, limits: SmokeLimits) -> Trials:
+    """The trials of a container of this state, at which nothing listens."""
     trials = Trials()
     with httpx.Client(base_url="http://127.0.0.1:1", trust_env=False) as http:
-        try_drain(running(http, "exited"), b"data", SmokeLimits(), trials)
-    with pytest.raises(ReleaseError, match=r"SIGTERM is none \(.*refused.*exit status is 137"):
-        trials.check()
+        try_drain(running(http, status), b"data", limits, trials)
+    return trials
