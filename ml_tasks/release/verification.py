@@ -69,7 +69,7 @@ def verify_image(
         ]
         try:
             keys = public_keys(key or key_file(config).with_suffix(".pub"))
-            found = find_statement(record, keys, image.id)
+            found = find_statement(record, keys, {image.id, *image.digests})
         except MammoError as error:
             checks.append(Check("statement", False, str(error)))
         else:
@@ -138,7 +138,17 @@ def _labels(image: Examined) -> str:
 
 
 def _image(image: Examined, found: SignedStatement) -> str:
-    return _equal("image id", image.id, found.digest(told.IMAGE, found.subjects))
+    return _equal("image id", _id(image, found), found.digest(told.IMAGE, found.subjects))
+
+
+def _id(image: Examined, found: SignedStatement) -> str:
+    """As the classic store names the image, in which it was built and tested.
+
+    The containerd store names it by its manifest: if that is the signed one, so is the image in it.
+    """
+    if image.id == found.digest(told.REGISTRY, found.subjects):
+        return found.digest(told.IMAGE, found.subjects)
+    return image.id
 
 
 def _registry(image: Examined, found: SignedStatement) -> str:
@@ -202,7 +212,7 @@ def _gate(image: Examined, found: SignedStatement) -> str:
 
 def _smoke(image: Examined, found: SignedStatement) -> str:
     smoke = found.annotations(told.SMOKE, found.found_out)
-    _equal("tested image", str(smoke["image_id"]), image.id)
+    _equal("tested image", str(smoke["image_id"]), _id(image, found))
     return f"{smoke['images']} test images were answered by this very image as evaluated"
 
 

@@ -8,7 +8,10 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,12 +24,13 @@ from ml_tasks.cli import main
 from ml_tasks.config import Config, save_config
 from ml_tasks.errors import ReleaseError
 from ml_tasks.push_model import push_model
-from ml_tasks.records import ReleaseRecord
+from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import bundle_of
+from ml_tasks.release.examined import Examined, examined
 from ml_tasks.release.image_labels import VERSION
 from ml_tasks.release.ledger import note_move, read_moves
 from ml_tasks.release.signing import sign
-from ml_tasks.release.statement import PAYLOAD_TYPE
+from ml_tasks.release.statement import PAYLOAD_TYPE, attest
 from ml_tasks.release.verification import Check, verify_image
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.registry_process import RegistryProcess
@@ -290,3 +294,36 @@ def test_production_is_held_against_the_ledger_though_its_bundle_is_gone(
     newer = {"version": "20300101T000000Z-0123456789ab", "digest": "sha256:newer"}
     note_move(config.paths.releases, move.model_copy(update=newer))
     assert failed(verify_image(engine, config, "production", record=record)) == {"tag"}
+
+
+@pytest.mark.parametrize("manifest", ["signed", "another"])
+def test_an_engine_that_names_images_by_their_manifests_verifies_them_too(
+    config: Config,
+    release: ReleaseRecord,
+    engine: DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    manifest: str,
+) -> None:
+    """As the containerd image store does, in which such an image may be run and verified."""
+
+    @contextmanager
+    def by_manifest(*arguments: Any) -> Iterator[Examined]:
+        with examined(*arguments) as image:
+            yield replace(image, id=release.digest if manifest == "signed" else f"sha256:{0:064}")
+
+    monkeypatch.setattr("ml_tasks.release.verification.examined", by_manifest)
+    expected = set() if manifest == "signed" else {"image", "smoke"}
+    assert failed(verify_image(engine, config, release.version)) == expected
+
+
+def test_a_version_that_was_pushed_anew_is_verified_under_its_old_digest_too(
+    config: Config, release: ReleaseRecord, engine: DockerClient, shipped: tuple[ToyRun, object]
+) -> None:
+    """Another engine packs layers otherwise; the newer statement is of the other digest."""
+    run = shipped[0].run
+    image, smoke = run.load(ImageRecord), run.load(SmokeRecord)
+    here = bundle_of(config.paths.releases, release.version)
+    image = image.model_copy(update={"bundle": str(here)})
+    newer = attest(config, engine, image, smoke, "sha256:" + "d" * 64)
+    assert newer.name == "statement.dsse-2.json"
+    assert failed(verify_image(engine, config, release.version)) == set()
