@@ -118,6 +118,25 @@ def test_a_token_is_fetched_where_the_registry_names_who_gives_it(
         assert tag_digest(at(server), "production") is None
 
 
+@pytest.mark.parametrize("said", [["no token"], "welcome", None])
+def test_who_gives_no_token_but_a_page_is_a_refused_login_and_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, said: object
+) -> None:
+    monkeypatch.setattr("ml_tasks.release.registry_session._TOKEN_SCHEMES", ("http://",))
+
+    def with_page(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if path.startswith("/token"):
+            return 200, {}, said
+        realm = f'Bearer realm="http://{server.address}/token",service="r"'
+        return 401, {"WWW-Authenticate": realm}, {}
+
+    with (
+        RegistryServer(with_page) as server,
+        pytest.raises(ChampionError, match="wants a login"),
+    ):
+        tag_digest(at(server), "production")
+
+
 def test_no_login_is_sent_where_it_would_travel_in_the_clear() -> None:
     def plain(method: str, path: str, headers: dict[str, str]) -> Answer:
         realm = f'Bearer realm="http://{server.address}/token",service="r"'
