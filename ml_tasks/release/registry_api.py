@@ -18,6 +18,7 @@ from ml_tasks.release.registry_session import Session, is_local
 
 # How registries say that they hold no such tag; the last one is Harbor's.
 _UNKNOWN = ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND")
+_HELD = (200, 301, 302, 303, 307, 308)  # here, or at a store that is named
 _CODE = re.compile(r"[A-Z_]{3,40}")
 _PAGE = 1000  # tags asked for at once
 
@@ -172,7 +173,7 @@ class Registry:
             answer = self._session.ask("HEAD", url)
             if answer.status_code == 404:
                 gone.append(blob)
-            elif answer.status_code not in (200, 307):  # 307: it lies at a store that is named
+            elif answer.status_code not in _HELD:
                 raise self._refusal(answer, url)
         return gone
 

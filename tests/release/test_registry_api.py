@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,17 @@ def test_the_next_page_of_tags_is_asked_of_the_same_machine() -> None:
 
     with RegistryServer(answer) as server, Registry(at(server)) as registry:
         assert registry.tags() == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [200, 302, 307])
+def test_a_layer_that_lies_at_another_store_is_not_lost(status: int) -> None:
+    """Registries in front of an object store point there, each by a status of its own."""
+    lost = "sha256:" + "0" * 64
+
+    def answer(_: str, path: str, __: object) -> Answer:
+        return (404 if path.endswith(lost) else status), {"Location": "http://store.invalid/"}, {}
+
+    config, layers = {"digest": DIGEST}, [{"digest": lost}, {"digest": DIGEST}]
+    data = json.dumps({"config": config, "layers": layers}).encode()
+    with RegistryServer(answer) as server, Registry(at(server)) as registry:
+        assert registry.lacks(Manifest(DIGEST, "application/json", data)) == [lost]
