@@ -14,6 +14,7 @@ from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.dataset.training_data import read_training_data
 from ml_tasks.errors import ImageRejected
+from ml_tasks.evaluation.bootstrap import Estimate
 from ml_tasks.evaluation.comparison import Comparison, compare
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.performance import Answers
@@ -59,7 +60,8 @@ def compare_with_champion(
             scores = _scores(predictor, rows, Path(cleaned.raw))
         except ImageRejected as error:
             refused = f"it refuses one of the test films ({error.code}: {error})"
-    own, difference = {}, {}
+    own: dict[str, Estimate] = {}
+    difference: dict[str, Estimate] = {}
     if not refused:
         own, difference = compare(
             challenger.levels()[Level.PATIENT],

@@ -119,7 +119,7 @@ class _Form:
 
     def close(self) -> None:
         """Lets go of the files: form and parser hold each other, and would do so for long."""
-        self._parser.callbacks.clear()
+        self._parser.callbacks = {}
         self._files, self._into = [], None
 
     def feed(self, data: bytes) -> None:
