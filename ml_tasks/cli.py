@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
-from ml_tasks.cli_release import Command, add_release_commands
+from ml_tasks.cli_release import Command, add_release_commands, config_here
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
@@ -166,7 +166,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _release(chosen: argparse.Namespace) -> int:
-    sequences.release_current(_config(chosen), chosen.run)
+    sequences.release_current(config_here(chosen), chosen.run)
     return 0
 
 
@@ -176,7 +176,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 
     client = connect()
     try:
-        checks = verify_image(client, _config(chosen), chosen.image, chosen.key, chosen.record)
+        checks = verify_image(client, config_here(chosen), chosen.image, chosen.key, chosen.record)
     finally:
         client.close()
     sys.stdout.write("".join(f"{check.line()}\n" for check in checks))

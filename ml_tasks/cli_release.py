@@ -33,7 +33,7 @@ def add_release_commands(add: Callable[[str, Command, str], argparse.ArgumentPar
 def _releases(chosen: argparse.Namespace) -> int:
     from ml_tasks.release.releases import list_releases
 
-    found = list_releases(_config(chosen))
+    found = list_releases(config_here(chosen))
     sys.stdout.write(f"{found.model_dump_json(indent=2)}\n" if chosen.json else found.table())
     return 1 if found.problems else 0
 
@@ -42,7 +42,7 @@ def _rollback(chosen: argparse.Namespace) -> int:
     from ml_tasks.release.rollback import roll_back
     from ml_tasks.tracking.process import register_meanwhile
 
-    config = _config(chosen)
+    config = config_here(chosen)
     move = roll_back(config, chosen.version, chosen.reason)
     sys.stdout.write(f"production serves {move.version} ({move.digest})\n")
     sys.stdout.flush()
@@ -61,7 +61,7 @@ def _prune(chosen: argparse.Namespace) -> int:
     except EngineUnavailable as error:
         log.warning("images stay in the engine: %s", error)
     try:
-        judged = prune(_config(chosen), chosen.keep, client, chosen.yes, chosen.bundles)
+        judged = prune(config_here(chosen), chosen.keep, client, chosen.yes, chosen.bundles)
     finally:
         if client is not None:
             client.close()
@@ -83,7 +83,7 @@ def _count(text: str) -> int:
     return number
 
 
-def _config(chosen: argparse.Namespace) -> Config:
+def config_here(chosen: argparse.Namespace) -> Config:
     """The settings, with the registry as this place reaches it, as the tasks of the DAG know it."""
     places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
     here = {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}

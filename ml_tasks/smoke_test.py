@@ -122,8 +122,14 @@ def _check_hash(path: Path, expected: str) -> None:
 
 
 def _judged(run: RunPaths, image: ImageRecord) -> Judged:
-    threshold, positive = run.load(EvaluationRecord).threshold, run.load(PreprocessRecord).positive
-    return Judged(version=image.version, threshold=threshold, positive=positive)
+    data = run.load(PreprocessRecord)
+    (negative,) = set(data.classes) - {data.positive}
+    return Judged(
+        version=image.version,
+        threshold=run.load(EvaluationRecord).threshold,
+        positive=data.positive,
+        negative=negative,
+    )
 
 
 def _raw(run: RunPaths, row: IndexRow) -> bytes:

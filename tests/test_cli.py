@@ -6,11 +6,12 @@ import csv
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ml_tasks import cli
-from ml_tasks.config import save_config
+from ml_tasks.config import Config, save_config
 from ml_tasks.config_gate import GatePolicy
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.sequences import begin_run
@@ -137,3 +138,26 @@ def test_the_guides_training_command_ends_with_the_gates_status(
     assert cli.train_main(["--config", str(tmp_path / "config.yaml")]) == status
     assert (config.paths.model / "model.h5").exists() is (status == 0)
     assert ("GateRefused: FAILED the gate" in capsys.readouterr().err) is (status == 3)
+
+
+@pytest.mark.parametrize("command", [["release"], ["verify", "production"]])
+def test_what_ships_and_what_is_verified_are_at_the_registry_of_this_place(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """As the tasks of the DAG: by hand, a release would else go to another registry than theirs."""
+    asked: list[Config] = []
+
+    def keep(*arguments: object) -> list[object]:
+        asked.extend(each for each in arguments if isinstance(each, Config))
+        return []
+
+    monkeypatch.setenv("MAMMO_REGISTRY", "localhost:5999")
+    monkeypatch.setenv("MAMMO_REGISTRY_URL", "http://registry:5000")
+    monkeypatch.setattr("ml_tasks.sequences.release_current", keep)
+    monkeypatch.setattr("ml_tasks.release.verification.verify_image", keep)
+    monkeypatch.setattr("ml_tasks.release.engine.connect", lambda: SimpleNamespace(close=bool))
+    monkeypatch.setattr("ml_tasks.cli.log_to_terminal", lambda: None)
+    assert cli.main([*command, "--config", str(config_file)]) == 0
+    (config,) = asked
+    assert config.release.registry == "localhost:5999"
+    assert config.release.registry_url == "http://registry:5000"

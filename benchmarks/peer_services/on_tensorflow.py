@@ -24,8 +24,8 @@ class KerasScorer(Scorer):
     """The Keras file of the release behind the scorer's own methods."""
 
     @classmethod
-    def load(cls, onnx_path: Path, spec: ImageSpec) -> Scorer:
-        """Takes model.h5 from beside the ONNX file."""
+    def load(cls, onnx_path: Path, spec: ImageSpec, threads: int | None = None) -> Scorer:
+        """Takes model.h5 from beside the ONNX file; TensorFlow itself chooses its threads."""
         return cls(_Session(onnx_path.with_name("model.h5")), spec)
 
 

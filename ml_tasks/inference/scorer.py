@@ -38,15 +38,15 @@ class Scorer:
                 has other inputs or outputs.
         """
         try:
-            model = onnx_path.read_bytes()
+            refuse_external_data(onnx_path.read_bytes(), onnx_path)
         except OSError as error:
             raise ReleaseError(
                 f"{onnx_path} cannot be loaded as an ONNX model: {error.strerror}"
             ) from error
-        refuse_external_data(model, onnx_path)
         try:
+            # By its path: of bytes handed over, ONNX Runtime keeps another copy of the whole model.
             session = onnxruntime.InferenceSession(
-                model, _session_options(threads), providers=["CPUExecutionProvider"]
+                str(onnx_path), _session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises many kinds of its own
             raise ReleaseError(f"{onnx_path} cannot be loaded as an ONNX model: {error}") from error

@@ -20,11 +20,18 @@ _JUDGED = "run evaluate and what follows it again"
 
 @dataclass(frozen=True)
 class Judged:
-    """What was judged and must answer: its version, threshold and positive class."""
+    """What was judged and must answer: its version, threshold and the names of the classes."""
 
     version: str
     threshold: float
     positive: str
+    negative: str
+
+    def may_say(self, probability: float) -> set[str]:
+        """The class by the threshold; on the very threshold, either."""
+        if abs(probability - self.threshold) <= TOLERANCE:
+            return {self.positive, self.negative}
+        return {self.positive if probability > self.threshold else self.negative}
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,7 @@ def try_answers(answers: Sequence[Answer], judged: Judged, trials: Trials) -> fl
     wrong = [
         answer.expected.raw
         for answer in answers
-        if abs(answer.expected.probability - judged.threshold) > TOLERANCE
-        and (answer.prediction == judged.positive)
-        is not (answer.expected.probability >= judged.threshold)
+        if answer.prediction not in judged.may_say(answer.expected.probability)
     ]
     trials.equal("golden predictions that differ", len(wrong), 0, f"{wrong[:3]}: {_JUDGED}")
     versions = {answer.version for answer in answers}

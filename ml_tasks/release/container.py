@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from ml_tasks.errors import EngineUnavailable, ReleaseError
 from ml_tasks.release import inside
 from ml_tasks.release.engine import engine_errors
+from ml_tasks.release.own_container import own_container
 
 log = logging.getLogger(__name__)
 # One line for each request of the readiness loop would bury what matters.
@@ -54,7 +55,7 @@ class RunningImage:
                 if answer.status_code == 200:
                     return time.monotonic() - started
                 reason = answer.text
-                if answer.json().get("error") == "release_broken":
+                if '"release_broken"' in reason:
                     raise ReleaseError(f"the image cannot load its release: {reason}")
             except httpx.TransportError as error:
                 reason = str(error)
@@ -148,6 +149,7 @@ class RunningImage:
 def isolated(client: DockerClient, image_id: str, owner: str) -> Iterator[RunningImage]:
     """Runs an image on a network of its own that leads nowhere; both are removed at the end.
 
+    A worker that is itself in a container joins that network, which it would not reach otherwise.
     What a killed attempt of the same `owner` left behind is removed first.
 
     Raises:
@@ -176,14 +178,19 @@ def remove_marked(client: DockerClient, mark: str) -> None:
     """Removes every container and network that carries the label `mark` (name=value)."""
     for container in client.containers.list(all=True, filters={"label": mark}):
         container.remove(force=True, v=True)
-    for network in client.networks.list(filters={"label": mark}):
+    for network in client.networks.list(filters={"label": mark}, greedy=True):
+        for worker in network.attrs.get("Containers") or ():  # that has joined it, see `isolated`
+            network.disconnect(worker, force=True)
         network.remove()
 
 
 def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
     name, _, value = mark.partition("=")
     network_name = f"mammography-smoke-{value}"
-    client.networks.create(network_name, internal=True, labels={name: value})
+    network = client.networks.create(network_name, internal=True, labels={name: value})
+    worker = own_container(client)
+    if worker is not None:
+        network.connect(worker)
     container = client.containers.create(
         image_id,
         labels={name: value},
@@ -195,6 +202,7 @@ def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
         mem_limit=MEMORY,
         memswap_limit=MEMORY,
         pids_limit=PROCESSES,
+        use_config_proxy=False,  # as the image is, without what this machine's users have set
     )
     container.start()
     container.reload()

@@ -135,13 +135,21 @@ def _pulled(client: DockerClient, repository: str, digest: str, login: Login | N
         return client.images.pull(repository, tag=digest, auth_config=known)
     except DockerException as error:
         told = str(error) if login is None else login.masked(str(error))
-        raise ReleaseError(f"{repository}@{digest} cannot be pulled ({told})") from error
+        raise ReleaseError(f"{repository}@{digest} cannot be pulled ({told})") from (
+            None if login else error
+        )
 
 
 def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
     """The bundle as it lies in the image, read without running it."""
     bundle.mkdir(parents=True)
-    container = client.containers.create(image_id, network_mode="none")
+    try:
+        # A command, though nothing is run: an image without one would not become a container.
+        container = client.containers.create(
+            image_id, ["none"], network_mode="none", use_config_proxy=False
+        )
+    except DockerException as error:
+        raise ReleaseError(f"nothing can be taken out of {image_id[:19]} ({error})") from error
     try:
         chunks, _ = container.get_archive(f"/{FOLDER}")
         with tempfile.TemporaryFile() as stream:
@@ -154,7 +162,7 @@ def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
                     known = entry.name.removeprefix(f"{FOLDER}/")
                     if content is not None and known in (*FILES, SUMS):
                         (bundle / known).write_bytes(content.read())
-    except DockerException as error:
+    except (DockerException, tarfile.TarError) as error:
         raise ReleaseError(f"no /{FOLDER} can be taken out of {image_id[:19]} ({error})") from error
     finally:
         container.remove(force=True, v=True)

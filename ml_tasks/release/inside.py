@@ -51,7 +51,10 @@ def way_out() -> str:
     answering = []
     for each, address in zip(sockets, OUTSIDE, strict=True):
         each.setblocking(False)
-        each.connect_ex(address)
+        # Where there is no route at all, the kernel says so at once, and `select` would then name
+        # the socket without an error: that is no answer.
+        if each.connect_ex(address) not in (0, errno.EINPROGRESS, errno.ECONNREFUSED):
+            each.close()
     deadline = time.monotonic() + _PATIENCE
     while (left := deadline - time.monotonic()) > 0:
         _, ready, _ = select.select([], [s for s in sockets if s.fileno() >= 0], [], left)

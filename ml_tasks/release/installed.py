@@ -72,6 +72,7 @@ def _listed(client: DockerClient, image_id: str) -> bytes:
         mem_limit=_MEMORY,
         memswap_limit=_MEMORY,
         pids_limit=_PROCESSES,
+        use_config_proxy=False,  # a proxy's address may hold a password
     )
     try:
         container.start()

@@ -74,6 +74,8 @@ def read_moves(releases: Path) -> list[Move] | None:
 def note_move(releases: Path, move: Move) -> None:
     """Adds a move as the last line, for good; the same move again adds nothing.
 
+    A rollback from something that was never noted is a line of its own: it took that out.
+
     Raises:
         ChampionError: the ledger is damaged or was edited.
         StorageError: no space left or not writable; no line was added.
@@ -83,7 +85,7 @@ def note_move(releases: Path, move: Move) -> None:
         data = path.read_bytes() if path.exists() else b""
         lines, torn = _lines(data)
         moves = _moves(path, lines)
-        if moves and moves[-1].digest == move.digest and moves[-1].version == move.version:
+        if moves and _same(moves[-1], move):
             return
         line = f"{sealed(_told(move), lines[-1] if lines else '')}\n"
         _append(path, len(data) - len(torn), line.encode("ascii"))
@@ -106,14 +108,28 @@ def predecessor(moves: Sequence[Move], digest: str | None) -> Move | None:
     return move_to(moves, shipped[-1].digest_before) if shipped else None
 
 
-def rolled_back(moves: Sequence[Move], digest: str) -> Move | None:
-    """The rollback that took a digest out of production, if it has not been put back since."""
+def rolled_back(moves: Sequence[Move], version: str, digest: str) -> Move | None:
+    """The rollback that took a release out of production, if it has not been put back since.
+
+    That is also one from what replaced it to what stood before it. Shipped twice by different
+    engines, a version has several digests; interrupted right after its move, it has no line, and
+    the rollback alone names its digest.
+    """
+    later = None
     for move in reversed(moves):
-        if move.digest == digest:
-            return None
-        if move.kind == "rollback" and move.digest_before == digest:
-            return move
+        if version == move.version or digest == move.digest:
+            return later
+        if move.kind == "rollback":
+            if move.digest_before == digest:
+                return move
+            later = later or move
     return None
+
+
+def _same(last: Move, move: Move) -> bool:
+    if (last.version, last.digest) != (move.version, move.digest):
+        return False
+    return move.kind == "push" or move.digest_before in (None, move.digest)
 
 
 def _told(move: Move) -> dict[str, Any]:

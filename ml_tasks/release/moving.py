@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,6 +62,17 @@ def point_production(
     else:
         log.info("%s moved from %s to %s", PRODUCTION, before or "nothing", manifest.digest)
     return before
+
+
+@contextmanager
+def noting(version: str, remedy: str) -> Iterator[None]:
+    """Around the ledger's line: if it is not written, says that `production` moved all the same."""
+    try:
+        yield
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
+        log.error("%s serves %s, which was not noted (%s); %s", PRODUCTION, version, reason, remedy)
+        raise
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
@@ -17,6 +18,8 @@ from ml_tasks.release.registry_session import Session, is_local
 
 # How registries say that they hold no such tag; the last one is Harbor's.
 _UNKNOWN = ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND")
+_HELD = (200, 301, 302, 303, 307, 308)  # here, or at a store that is named
+_CODE = re.compile(r"[A-Z_]{3,40}")
 _PAGE = 1000  # tags asked for at once
 
 
@@ -151,7 +154,11 @@ class Registry:
                 raise self._refusal(answer, url)
             found += [str(tag) for tag in answer.json().get("tags") or ()]
             onward = answer.links.get("next", {}).get("url")
-            url = urljoin(url, onward) if onward else ""
+            # Whatever machine it names, the login goes to this one alone.
+            path = urlsplit(urljoin(url, onward))
+            url = (
+                urlsplit(url)._replace(path=path.path, query=path.query).geturl() if onward else ""
+            )
         return sorted(found)
 
     def lacks(self, manifest: Manifest) -> list[str]:
@@ -166,7 +173,7 @@ class Registry:
             answer = self._session.ask("HEAD", url)
             if answer.status_code == 404:
                 gone.append(blob)
-            elif answer.status_code not in (200, 307):  # 307: it lies at a store that is named
+            elif answer.status_code not in _HELD:
                 raise self._refusal(answer, url)
         return gone
 
@@ -176,6 +183,10 @@ class Registry:
             return RegistryRefused(f"{self._no_entry(url)} for {url} (HTTP {status}); {_LOG_IN}")
         if status == 429 or status >= 500:
             return RegistryUnavailable(f"the image registry failed at {url} (HTTP {status})")
+        # Not its words: nobody knows what they repeat.
+        codes = ", ".join(sorted(code for code in _codes(answer) if _CODE.fullmatch(code)))
+        if codes and status != 404:
+            return RegistryRefused(f"the image registry refuses {url} (HTTP {status}: {codes})")
         return RegistryRefused(
             f"what answers at {url} is no image registry (HTTP {status}, no digest); set "
             "release.registry_url to where this worker reaches the registry"
@@ -227,10 +238,12 @@ def _base(release: ReleaseConfig) -> str:
 
 
 def _unknown(answer: Any) -> bool:
-    if answer.status_code != 404:
-        return False
+    return answer.status_code == 404 and bool(_codes(answer) & set(_UNKNOWN))
+
+
+def _codes(answer: Any) -> set[str]:
+    """What a registry calls its errors; none where it is no registry that answers."""
     try:
-        codes = {str(error.get("code")) for error in answer.json()["errors"]}
+        return {str(error.get("code")) for error in answer.json()["errors"]}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return bool(codes & set(_UNKNOWN))
+        return set()

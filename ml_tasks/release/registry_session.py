@@ -127,10 +127,11 @@ class Session:
         else:
             headers = {} if login is None else {"Authorization": login.basic}
             given = self._client.get(realm, params=asked, headers=headers)
-        if given.status_code != 200:
+        try:
+            content = given.json() if given.status_code == 200 else {}
+            return str(content.get("token") or content.get("access_token") or "")
+        except (ValueError, AttributeError):  # a page for people, of a proxy for example
             return ""
-        content = given.json()
-        return str(content.get("token") or content.get("access_token") or "")
 
 
 def _trusted(host: str) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ from ml_tasks.errors import ProductionMoved, ReleaseError
 from ml_tasks.release.bundle import bundle_of, verify
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, move_to, note_move, predecessor, read_moves
-from ml_tasks.release.moving import movers_lock, now, point_production
+from ml_tasks.release.moving import movers_lock, noting, now, point_production
 from ml_tasks.release.registry_api import Manifest, Registry
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
                 )
 
         point_production(registry, manifest, config.release.push_attempts, unmoved)
-        # Moved there past the ledger before: then it came from what the ledger had noted last.
-        before = serving if serving != target.digest else moves[-1].digest
+        # Lost, or moved there past the ledger: then it came from what the ledger had noted last.
+        before = serving if serving not in (None, target.digest) else moves[-1].digest
         move = target.model_copy(
             update={
                 "moved_at": now(),
@@ -53,7 +53,8 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
                 "reason": " ".join(reason.split())[:500],
             }
         )
-        note_move(releases, move)
+        with noting(move.version, f"mammo rollback {move.version} notes it"):
+            note_move(releases, move)
     log.info("%s serves %s again", PRODUCTION, target.version)
     return move
 
@@ -75,9 +76,18 @@ def _target(moves: Sequence[Move], serving: str | None, version: str | None) -> 
             f"the registry holds no `{PRODUCTION}`, so nothing stood before it; name the version, "
             f"for example: mammo rollback {moves[-1].version}"
         )
+    now_serving = move_to(moves, serving)
+    if now_serving is not None and serving != moves[-1].digest:
+        # A rollback that was cut off before its line looks like this: once more would be one too
+        # many.
+        raise ReleaseError(
+            f"{PRODUCTION} is {now_serving.version}, but the ledger's last move is to "
+            f"{moves[-1].version} (a rollback was interrupted, or somebody moved the tag by hand), "
+            "so it is not certain what you mean; name the version that shall serve: mammo rollback "
+            f"{now_serving.version}, if it is that one"
+        )
     target = predecessor(moves, serving)
     if target is None:
-        now_serving = move_to(moves, serving)
         raise ReleaseError(
             f"{now_serving.version if now_serving else serving} is the first release, nothing "
             "stood before it; `mammo releases` lists what was shipped"

@@ -17,6 +17,7 @@ import ml_tasks
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.base_labels import SOURCES
 from ml_tasks.release.bundle import add_record, run_started, sums_sha256, version_of
+from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.image_labels import BASE_DIGEST
 from ml_tasks.release.installed import Installed, installed_in
 from ml_tasks.release.sbom_components import (
@@ -47,7 +48,8 @@ def keep_sbom(client: DockerClient, bundle: Path, image_id: str) -> Path:
     if kept is not None:
         return kept
     installed = installed_in(client, image_id)
-    labels = client.images.get(image_id).labels
+    with engine_errors(client, "the bill of materials was made"):
+        labels = client.images.get(image_id).labels
     hashes = locked_hashes(checkout_file(_LOCK))
     return add_record(bundle, NAME, sbom(bundle, image_id, labels, installed, hashes))
 

@@ -22,7 +22,7 @@ from ml_tasks.errors import (
 from ml_tasks.records import Decision, ImageRecord
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, note_move, read_moves, rolled_back
-from ml_tasks.release.moving import movers_lock, now, point_production
+from ml_tasks.release.moving import movers_lock, noting, now, point_production
 from ml_tasks.release.patience import patiently
 from ml_tasks.release.registry import PushReport, push
 from ml_tasks.release.registry_api import Manifest, Registry
@@ -55,6 +55,10 @@ class Shipment:
     def reference(self) -> str:
         return f"{self.repository}:{self.image.version}"
 
+    @property
+    def _clear(self) -> str:
+        return f"clear push_model, or run ./push_model.sh --run '{self.image.run_id}'"
+
     def push_version(self, client: DockerClient, registry: Registry) -> tuple[PushReport, Manifest]:
         """Pushes the version, unless it is there, and reads back what the registry holds.
 
@@ -71,8 +75,11 @@ class Shipment:
             self._check_production(registry.digest(PRODUCTION), own)
             if there is not None:
                 self._check_image(there)
-                log.info("%s is there already as %s", self.reference, there.digest)
-                return PushReport(there.digest, bytes_skipped=self.image.size_bytes), there
+                gone = registry.lacks(there)
+                if not gone:
+                    log.info("%s is there already as %s", self.reference, there.digest)
+                    return PushReport(there.digest, bytes_skipped=self.image.size_bytes), there
+                log.warning("the registry has lost %s of %s", ", ".join(gone), self.reference)
             login = _login(registry)
             report = push(client, self.image.image_id, self.repository, self.image.version, login)
             there = registry.manifest(self.image.version)
@@ -102,16 +109,15 @@ class Shipment:
             moved = before != manifest.digest
             if not moved:  # an earlier attempt moved it, from what the gate compared with
                 before = self.decision.production
-            note_move(
-                releases,
-                Move(
-                    version=self.image.version,
-                    digest=manifest.digest,
-                    reference=self.reference,
-                    moved_at=now(),
-                    digest_before=before,
-                ),
+            move = Move(
+                version=self.image.version,
+                digest=manifest.digest,
+                reference=self.reference,
+                moved_at=now(),
+                digest_before=before,
             )
+            with noting(move.version, f"{self._clear}, which notes it"):
+                note_move(releases, move)
         return Moved(before, moved)
 
     def _check_production(self, found: str | None, own: str | None) -> None:
@@ -122,7 +128,7 @@ class Shipment:
         moves = read_moves(self.config.paths.releases) or []
         if found is not None and found == own:
             return
-        away = None if own is None else rolled_back(moves, own)
+        away = None if own is None else rolled_back(moves, self.image.version, own)
         if away is not None:
             raise ProductionMoved(
                 f"{self.image.version} was taken out of production ({away.summary}) and is not put "
@@ -150,16 +156,15 @@ class Shipment:
     @contextmanager
     def _explained(self, state: str) -> Iterator[None]:
         """Says of each failure what became of the release, and what to do."""
-        clear = f"clear push_model, or run ./push_model.sh --run '{self.image.run_id}'"
         kept = f"the release is kept in {Path(self.image.bundle).parent}; {state}"
         try:
             yield
         except PushRefused:
             raise
         except RegistryRefused as error:
-            raise PushRefused(f"{error}; {kept}; then {clear}") from error
+            raise PushRefused(f"{error}; {kept}; then {self._clear}") from error
         except (PushError, RegistryUnavailable) as error:
-            raise PushError(f"{error}; {kept}; start the registry and {clear}") from error
+            raise PushError(f"{error}; {kept}; start the registry and {self._clear}") from error
 
 
 def _login(registry: Registry) -> Login | None:

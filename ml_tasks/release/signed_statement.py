@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.signing import opened
-from ml_tasks.release.statement import IMAGE, NAME, PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE
+from ml_tasks.release.statement import (
+    IMAGE,
+    NAME,
+    PAYLOAD_TYPE,
+    PREDICATE_TYPE,
+    REGISTRY,
+    STATEMENT_TYPE,
+)
 
 Resource = Mapping[str, Any]
 
@@ -27,6 +34,12 @@ class SignedStatement:
     subjects: Mapping[str, Resource]
     materials: Mapping[str, Resource]
     found_out: Mapping[str, Resource]
+
+    @property
+    def names(self) -> set[str]:
+        """The image's id and its digest in the registry, as far as they are stated."""
+        told = [self.subjects[name] for name in (IMAGE, REGISTRY) if name in self.subjects]
+        return {f"sha256:{one.get('digest', {}).get('sha256')}" for one in told}
 
     def digest(self, name: str, where: Mapping[str, Resource]) -> str:
         """The SHA-256 of an entry of one of the lists, with its prefix.
@@ -46,9 +59,12 @@ class SignedStatement:
 
 
 def find_statement(
-    record: Path, keys: Mapping[str, Ed25519PublicKey], image_id: str
+    record: Path, keys: Mapping[str, Ed25519PublicKey], names: Collection[str]
 ) -> SignedStatement:
-    """The latest statement in a release's record that a known key signed, of this image if any is.
+    """The statement in a release's record that a known key signed and that fits an image best.
+
+    `names` are the image's id and its digests in registries; of equal ones the latest is taken. It
+    may still be of another image: that is for its reader to find.
 
     Raises:
         ReleaseError: there is none, or no known key signed one; says of each file why.
@@ -62,8 +78,7 @@ def find_statement(
             bad.append(f"{file.name}: {error}")
     if not good:
         raise ReleaseError("; ".join(bad) or f"{record} holds no signed statement ({NAME}.json)")
-    of_image = [one for one in good if one.digest(IMAGE, one.subjects) == image_id]
-    return (of_image or good)[-1]
+    return max(reversed(good), key=lambda one: len(one.names & set(names)))
 
 
 def _number(file: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -136,10 +137,13 @@ def try_drain(running: RunningImage, data: bytes, limits: SmokeLimits, trials: T
         found = f"HTTP {answer.status_code}"
     except httpx.TransportError as error:
         found = f"none ({error})"
+    if not told:  # it took no connection any more, so that it was never told
+        told.append(time.monotonic())
     remedy = "what the service has taken on must be answered before it ends; do not ship it"
     trials.equal("answer in flight at SIGTERM", found, "HTTP 200", remedy)
     ended = running.wait_for_end(told[0] + limits.drain_seconds)
-    seconds = round(time.monotonic() - told[0], 2)
+    # Rounded up: what had not ended by the limit is over it.
+    seconds = math.ceil((time.monotonic() - told[0]) * 100) / 100
     remedy = setting("drain_seconds", "the service must end when told to")
     trials.at_most("drain", seconds, limits.drain_seconds, "s", remedy)
     remedy = "a clean end has the exit status 0"

@@ -1,21 +1,29 @@
-"""Runs whose image is a small one: pushing and moving are real, what is in it is not the point."""
+"""Runs whose image has a tiny base: building, pushing and moving are real, serving is not."""
 
 from __future__ import annotations
 
 import io
 import os
-import tarfile
 from pathlib import Path
 
 from docker import DockerClient
 
 from ml_tasks.push_model import push_model
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
-from ml_tasks.release.bundle import seal, sums_sha256, version_of
+from ml_tasks.release.base_labels import base_labels
+from ml_tasks.release.bundle import add_record, seal, sums_sha256, version_of
 from ml_tasks.release.champion import Champion
+from ml_tasks.release.context import write_context
+from ml_tasks.release.image import build_release_image
+from ml_tasks.release.installed import Installed
+from ml_tasks.release.sbom import NAME as SBOM
+from ml_tasks.release.sbom import sbom
+from ml_tasks.release.serving_base import checkout_file, serving_sources
 from ml_tasks.storage import write_json
 from tests.builders import NO_CHAMPION
 from tests.toy_run import ToyRun, make_toy_run
+
+BASE = "mammography-light-base:test"
 
 
 def light_run(
@@ -32,20 +40,20 @@ def light_run(
     Runs below the same `root` share their releases. `size` is the bytes of its own layer.
     """
     toy = make_toy_run(root, f"run-{day}", registry=registry, image=image, champion=champion)
-    bundle = _sealed(toy, day)
-    version = version_of(bundle)
-    image_id = _built(engine, f"{image}:{version}", sums_sha256(bundle), os.urandom(size))
+    bundle = _sealed(toy, day, os.urandom(size))
+    built = build_release_image(engine, bundle, image, _base(engine))
+    _keep_bill(engine, bundle, built.id)
     with toy.run.writing(ImageRecord.stage) as work:
         record = ImageRecord(
             run_id=toy.run.run_id,
             inputs=toy.run.mark(Decision),
-            version=version,
+            version=version_of(bundle),
             bundle=str(bundle),
             sums_sha256=sums_sha256(bundle),
-            image=f"{image}:{version}",
-            image_id=image_id,
-            serving_base="none",
-            size_bytes=size,
+            image=built.reference,
+            image_id=built.id,
+            serving_base=BASE,
+            size_bytes=built.size_bytes,
         )
         toy.run.seal(work, record)
     said_to_be_tested(toy)
@@ -71,7 +79,7 @@ def in_production(record: ReleaseRecord) -> Champion:
     return Champion(version=record.version, digest=record.digest, registry=None, proof="toy")
 
 
-def _sealed(toy: ToyRun, day: int) -> Path:
+def _sealed(toy: ToyRun, day: int, model: bytes) -> Path:
     run = toy.run
     write_json(
         run.root / "lineage.json",
@@ -80,12 +88,13 @@ def _sealed(toy: ToyRun, day: int) -> Path:
             "run_started_at": f"2026-01-{day:02}T03:04:05+00:00",
             "manifest_sha256": "ab" * 32,
             "config_sha256": "cd" * 32,
+            "code_sha256": "ef" * 32,
         },
     )
     return seal(
         toy.config.paths.releases,
         {
-            "model.h5": run.stage("train") / "model.h5",
+            "model.h5": model,
             "classes.json": run.stage("train") / "classes.json",
             "model.onnx": run.stage("evaluate") / "model.onnx",
             "metrics.json": run.stage("evaluate") / "metrics.json",
@@ -97,20 +106,26 @@ def _sealed(toy: ToyRun, day: int) -> Path:
     )
 
 
-def _built(engine: DockerClient, tag: str, sums: str, content: bytes) -> str:
+def _base(engine: DockerClient) -> str:
+    """A base that says it holds the installed code, and holds one small file."""
     context = io.BytesIO()
-    label = f"LABEL mammography.sums-sha256={sums}"
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        for name, data in {
-            "Dockerfile": f"FROM scratch\n{label}\nCOPY content /content\n".encode(),
-            "content": content,
-        }.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
+    write_context(context, {"Dockerfile": b"FROM scratch\nCOPY base /base\n", "base": b"base\n"})
     context.seek(0)
-    built, _ = engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
-    return str(built.id)
+    engine.images.build(
+        fileobj=context,
+        custom_context=True,
+        tag=BASE,
+        labels=base_labels(serving_sources(), checkout_file("requirements/serving.txt")),
+        rm=True,
+    )
+    return BASE
+
+
+def _keep_bill(engine: DockerClient, bundle: Path, image_id: str) -> None:
+    """The bill of materials that the image would give of itself, were there Python in it."""
+    nothing = Installed(python="3.11", system={}, python_packages=(), debian_packages=())
+    labels = engine.images.get(image_id).labels
+    add_record(bundle, SBOM, sbom(bundle, image_id, labels, nothing, {}))
 
 
 def said_to_be_tested(toy: ToyRun) -> None:

@@ -90,11 +90,12 @@ def in_a_process(toy: ToyRun, at: int = 0) -> subprocess.Popen[str]:
 def test_a_worker_killed_at_any_step_leaves_production_or_the_whole_new_release(
     line: Line,
 ) -> None:
-    first = line.next()
-    out, complaint = in_a_process(first).communicate(timeout=120)
+    line.pushed(line.next())  # makes the signing key, which no later push does
+    whole = line.next()
+    out, complaint = in_a_process(whole).communicate(timeout=120)
     assert out, complaint
     steps = int(out)
-    line.pushed(first)
+    line.pushed(whole)
     count = cases(4, 20)
     points = sorted({1 + round(n * (steps - 1) / (count - 1)) for n in range(count)})
     for at in points:

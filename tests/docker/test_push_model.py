@@ -27,6 +27,7 @@ from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.champion import Champion, find_champion
 from ml_tasks.release.ledger import read_moves
+from ml_tasks.release.registry_api import Registry
 from tests.docker.engine_proxy import EngineProxy
 from tests.docker.light_release import said_to_be_tested
 from tests.docker.registry_process import RegistryProcess
@@ -243,3 +244,39 @@ def test_a_registry_that_lost_everything_gets_production_back(
         find_champion(emptied, ask_registry=True)
     assert push_model(tested.run, emptied, engine).digest == first.digest
     assert find_champion(emptied, ask_registry=True).digest == first.digest
+
+
+def test_a_version_whose_layer_the_registry_lost_is_pushed_again(
+    tested: ToyRun, registry: RegistryProcess, engine: DockerClient
+) -> None:
+    """Its manifest is there, and nobody could pull it."""
+    first = push_model(tested.run, tested.config, engine)
+    with Registry(tested.config.release) as held:
+        manifest = held.manifest(first.digest)
+        assert manifest is not None
+        layer = manifest.blobs[-1].removeprefix("sha256:")
+        data = registry.storage / "docker/registry/v2/blobs/sha256" / layer[:2] / layer / "data"
+        data.unlink()
+        assert held.lacks(manifest)
+        again = push_model(tested.run, tested.config, engine)
+        assert again.digest == first.digest and held.lacks(manifest) == []
+    assert again.bytes_pushed > 0
+
+
+def test_a_move_that_cannot_be_noted_is_told(
+    tested: ToyRun,
+    registry: RegistryProcess,
+    engine: DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The disk is full, or somebody pressed Ctrl-C: production has moved all the same."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ml_tasks.release.shipping.note_move", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        push_model(tested.run, tested.config, engine)
+    assert "production" in tags(registry, tested)
+    assert "which was not noted (KeyboardInterrupt); clear push_model" in caplog.text

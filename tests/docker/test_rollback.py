@@ -159,6 +159,54 @@ def test_a_release_that_was_taken_out_is_not_put_back_by_a_rerun(
     assert push_model(last.run, last.config, engine).digest == place.third.digest
 
 
+def test_a_release_that_a_rollback_went_past_is_not_put_back_by_a_rerun(
+    place: Place, engine: DockerClient
+) -> None:
+    """The second was compared with the first, which serves again: nothing else would stop it."""
+    roll_back(place.config, place.first.version, reason="both are wrong")
+    passed_over = place.toys[1]
+    with pytest.raises(ProductionMoved, match=r"taken out of production .*both are wrong"):
+        push_model(passed_over.run, passed_over.config, engine)
+    assert place.tags["production"] == place.first.digest
+
+
+def test_a_push_cut_off_before_its_line_does_not_undo_a_rollback(
+    place: Place, engine: DockerClient
+) -> None:
+    ledger = place.config.paths.releases / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(lines[:2]))  # as killed right after production moved to the third
+    assert roll_back(place.config, reason="wrong").version == place.second.version
+    last = place.toys[-1]
+    with pytest.raises(ProductionMoved, match=r"taken out of production .*wrong"):
+        push_model(last.run, last.config, engine)
+    assert place.tags["production"] == place.second.digest
+
+
+def test_a_lost_tag_set_to_another_release_takes_the_last_one_out(
+    place: Place, engine: DockerClient
+) -> None:
+    subprocess.run(
+        ["rm", "-r", place.registry.storage / "docker/registry/v2/repositories" / place.image
+         / "_manifests/tags/production"], check=True,
+    )  # fmt: skip
+    assert roll_back(place.config, place.second.version).digest_before == place.third.digest
+    last = place.toys[-1]
+    with pytest.raises(ProductionMoved, match="taken out of production"):
+        push_model(last.run, last.config, engine)
+
+
+def test_a_rollback_cut_off_before_its_line_is_not_done_twice(place: Place) -> None:
+    """Typed again, it would go back one release more than was meant."""
+    place.put(place.second.digest, "production")
+    with pytest.raises(ReleaseError, match=f"name the version .*{place.second.version}"):
+        roll_back(place.config)
+    assert place.tags["production"] == place.second.digest
+    move = roll_back(place.config, place.second.version)
+    assert move.digest_before == place.third.digest
+    assert list_releases(place.config).problems == ()
+
+
 def test_the_commands_say_what_serves(place: Place) -> None:
     done = place.typed("rollback", "--reason", "test", "--set", "tracking.enabled=false")
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,10 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,9 +24,13 @@ from ml_tasks.cli import main
 from ml_tasks.config import Config, save_config
 from ml_tasks.errors import ReleaseError
 from ml_tasks.push_model import push_model
-from ml_tasks.records import ReleaseRecord
+from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.release.bundle import bundle_of
+from ml_tasks.release.examined import Examined, examined
+from ml_tasks.release.image_labels import VERSION
+from ml_tasks.release.ledger import note_move, read_moves
 from ml_tasks.release.signing import sign
-from ml_tasks.release.statement import PAYLOAD_TYPE
+from ml_tasks.release.statement import PAYLOAD_TYPE, attest
 from ml_tasks.release.verification import Check, verify_image
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.registry_process import RegistryProcess
@@ -239,3 +246,84 @@ def test_what_is_no_release_is_named(
         verify_image(engine, config, "20200101T000000Z-000000000000")
     with pytest.raises(ReleaseError, match="names no image"):
         verify_image(engine, config, "a b@sha256:1")
+
+
+def made_by_hand(engine: DockerClient, tag: str, version: str, files: dict[str, bytes]) -> None:
+    """An image that says it is a version, of these files alone, and that nothing can run."""
+    context = io.BytesIO()
+    copies = "".join(f"COPY {name} /{name}\n" for name in files)
+    text = f"FROM scratch\nLABEL {VERSION}={version}\n{copies}".encode()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, data in {"Dockerfile": text, **files}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    context.seek(0)
+    engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
+
+
+def test_an_image_of_rubbish_fails_its_checks_and_not_the_command(
+    config: Config, release: ReleaseRecord, engine: DockerClient
+) -> None:
+    """Whatever lies in it under the names of a release, the answer is a list of checks."""
+    tag = f"{config.release.image}:rubbish"
+    made_by_hand(engine, tag, release.version, {})  # no layer at all
+    assert failed(verify_image(engine, config, tag)) >= {"layer", "image", "registry"}
+    unknown = "20250101T000000Z-0123456789ab"
+    rubbish = {
+        "release/SHA256SUMS": b"\xff\xfe",
+        "release/lineage.json": b'{"run_started_at": "0001-01-01T00:00:00+14:00"}',
+    }
+    made_by_hand(engine, tag, unknown, rubbish)
+    found = failed(verify_image(engine, config, tag))
+    assert found >= {"bundle", "layer", "labels", "statement", "ledger"}
+    made_by_hand(engine, tag, unknown, {"content": b"nothing of a release"})
+    with pytest.raises(ReleaseError, match="no /release can be taken out"):
+        verify_image(engine, config, tag)
+
+
+def test_production_is_held_against_the_ledger_though_its_bundle_is_gone(
+    config: Config, release: ReleaseRecord, engine: DockerClient, tmp_path: Path
+) -> None:
+    """A bundle may be pruned or moved away; the tag was moved to that release by a stranger."""
+    record = tmp_path / "record"
+    shutil.copytree(record_of(config, release), record)
+    shutil.rmtree(bundle_of(config.paths.releases, release.version))
+    assert failed(verify_image(engine, config, "production", record=record)) == set()
+    (move,) = read_moves(config.paths.releases) or []
+    newer = {"version": "20300101T000000Z-0123456789ab", "digest": "sha256:newer"}
+    note_move(config.paths.releases, move.model_copy(update=newer))
+    assert failed(verify_image(engine, config, "production", record=record)) == {"tag"}
+
+
+@pytest.mark.parametrize("manifest", ["signed", "another"])
+def test_an_engine_that_names_images_by_their_manifests_verifies_them_too(
+    config: Config,
+    release: ReleaseRecord,
+    engine: DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    manifest: str,
+) -> None:
+    """As the containerd image store does, in which such an image may be run and verified."""
+
+    @contextmanager
+    def by_manifest(*arguments: Any) -> Iterator[Examined]:
+        with examined(*arguments) as image:
+            yield replace(image, id=release.digest if manifest == "signed" else f"sha256:{0:064}")
+
+    monkeypatch.setattr("ml_tasks.release.verification.examined", by_manifest)
+    expected = set() if manifest == "signed" else {"image", "smoke"}
+    assert failed(verify_image(engine, config, release.version)) == expected
+
+
+def test_a_version_that_was_pushed_anew_is_verified_under_its_old_digest_too(
+    config: Config, release: ReleaseRecord, engine: DockerClient, shipped: tuple[ToyRun, object]
+) -> None:
+    """Another engine packs layers otherwise; the newer statement is of the other digest."""
+    run = shipped[0].run
+    image, smoke = run.load(ImageRecord), run.load(SmokeRecord)
+    here = bundle_of(config.paths.releases, release.version)
+    image = image.model_copy(update={"bundle": str(here)})
+    newer = attest(config, engine, image, smoke, "sha256:" + "d" * 64)
+    assert newer.name == "statement.dsse-2.json"
+    assert failed(verify_image(engine, config, release.version)) == set()

@@ -32,7 +32,7 @@ class RegistryServer:
                 if self.command != "HEAD":
                     self.wfile.write(body)
 
-            do_GET = do_HEAD = _any  # noqa: N815 - names that the server looks for
+            do_GET = do_HEAD = do_PUT = _any  # noqa: N815 - names that the server looks for
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""

@@ -11,7 +11,7 @@ from ml_tasks.records import Split
 from ml_tasks.release.answers import Answer, Judged, try_answers, try_latency
 from ml_tasks.release.trials import Trials
 
-JUDGED = Judged(version="v", threshold=0.5, positive="Positive")
+JUDGED = Judged(version="v", threshold=0.5, positive="Positive", negative="Negative")
 
 
 def answer(
@@ -60,6 +60,12 @@ def test_another_class_is_found_even_if_the_probability_is_right() -> None:
     """The class goes by the threshold: a service with another one would tell another class."""
     said = outcome(answer(0.9), answer(0.6, said="Negative"))
     assert "golden predictions that differ is 1, the limit is 0" in said and "0.6.png" in said
+
+
+@pytest.mark.parametrize("said", ["Benign", "Positive", "negative"])
+def test_a_class_that_is_none_of_the_two_is_found(said: str) -> None:
+    """Not to be the positive one is not enough: what else it says would be shown to people."""
+    assert "golden predictions that differ is 1" in outcome(answer(0.9), answer(0.1, said=said))
 
 
 def test_a_class_on_the_very_threshold_may_fall_either_way() -> None:

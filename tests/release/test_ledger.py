@@ -189,6 +189,30 @@ def test_what_stood_before_is_what_the_push_replaced_not_what_a_rollback_left() 
 
 def test_a_rollback_counts_until_the_release_is_put_back() -> None:
     moves = moves_of(("A", None, "push"), ("B", "A", "push"), ("A", "B", "rollback"))
-    assert rolled_back(moves, "B") is moves[2] and rolled_back(moves, "A") is None
+    assert rolled_back(moves, "B", "B") is moves[2] and rolled_back(moves, "A", "A") is None
     moves += moves_of(("B", "A", "rollback"))
-    assert rolled_back(moves, "B") is None and rolled_back(moves, "A") is moves[3]
+    assert rolled_back(moves, "B", "B") is None and rolled_back(moves, "A", "A") is moves[3]
+
+
+def test_a_release_that_a_rollback_went_past_was_taken_out_too() -> None:
+    """From C straight to A: B, compared with A, would else come back by clearing its push."""
+    moves = moves_of(("A", None, "push"), ("B", "A", "push"), ("C", "B", "push"))
+    assert rolled_back(moves, "B", "B") is None
+    moves += moves_of(("A", "C", "rollback"))
+    assert rolled_back(moves, "B", "B") is moves[3] and rolled_back(moves, "C", "C") is moves[3]
+    # Pushed again by another engine, it has another digest and is the same release.
+    assert rolled_back(moves, "B", "B2") is moves[3]
+    assert rolled_back(moves, "D", "D") is None
+
+
+def test_a_rollback_from_what_was_never_noted_is_noted(tmp_path: Path) -> None:
+    """A push was cut off after its move, and somebody went back: its retry must see that."""
+    (shipped,) = moves_of(("A", None, "push"))
+    (back,) = moves_of(("A", "B", "rollback"))
+    (nothing,) = moves_of(("A", "A", "rollback"))
+    note_move(tmp_path, shipped)
+    note_move(tmp_path, nothing)
+    assert read_moves(tmp_path) == [shipped]
+    note_move(tmp_path, back)
+    assert read_moves(tmp_path) == [shipped, back]
+    assert rolled_back([shipped, back], "B", "B") == back

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ml_tasks.config_release import ReleaseConfig
-from ml_tasks.errors import ChampionError, RegistryUnavailable
+from ml_tasks.errors import ChampionError, RegistryRefused, RegistryUnavailable
 from ml_tasks.local_stack.registry import registry_program
-from ml_tasks.release.registry_api import manifest_url, tag_digest
+from ml_tasks.release.registry_api import Manifest, Registry, manifest_url, tag_digest
 from tests.docker.registry_process import RegistryProcess
 from tests.release.registry_server import UNKNOWN, Answer, RegistryServer, holding
 
@@ -118,6 +119,25 @@ def test_a_token_is_fetched_where_the_registry_names_who_gives_it(
         assert tag_digest(at(server), "production") is None
 
 
+@pytest.mark.parametrize("said", [["no token"], "welcome", None])
+def test_who_gives_no_token_but_a_page_is_a_refused_login_and_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, said: object
+) -> None:
+    monkeypatch.setattr("ml_tasks.release.registry_session._TOKEN_SCHEMES", ("http://",))
+
+    def with_page(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if path.startswith("/token"):
+            return 200, {}, said
+        realm = f'Bearer realm="http://{server.address}/token",service="r"'
+        return 401, {"WWW-Authenticate": realm}, {}
+
+    with (
+        RegistryServer(with_page) as server,
+        pytest.raises(ChampionError, match="wants a login"),
+    ):
+        tag_digest(at(server), "production")
+
+
 def test_no_login_is_sent_where_it_would_travel_in_the_clear() -> None:
     def plain(method: str, path: str, headers: dict[str, str]) -> Answer:
         realm = f'Bearer realm="http://{server.address}/token",service="r"'
@@ -137,3 +157,42 @@ def test_a_real_registry_without_the_image_says_so(tmp_path: Path, stack_state: 
         assert tag_digest(release, "production") is None
     finally:
         registry.stop()
+
+
+@pytest.mark.parametrize(("status", "code"), [(405, "UNSUPPORTED"), (400, "MANIFEST_INVALID")])
+def test_a_registry_that_takes_nothing_is_not_said_to_be_none(status: int, code: str) -> None:
+    """Read-only, or out of a blob: its own name of it says more than a wrong address would."""
+    answer: Answer = (status, {}, {"errors": [{"code": code, "message": "secret"}]})
+    with (
+        RegistryServer(lambda *_: answer) as server,
+        Registry(at(server)) as registry,
+        pytest.raises(RegistryRefused, match=rf"refuses .*\(HTTP {status}: {code}\)$"),
+    ):
+        registry.put(Manifest(DIGEST, "application/json", b"{}"), "production")
+
+
+def test_the_next_page_of_tags_is_asked_of_the_same_machine() -> None:
+    """A proxy in front may name another address, or plain http, where a login must not go."""
+
+    def answer(_: str, path: str, __: object) -> Answer:
+        if "last=a" in path:
+            return 200, {}, {"tags": ["b"]}
+        onward = '<http://elsewhere.invalid/v2/team/toy/tags/list?last=a>; rel="next"'
+        return 200, {"Link": onward}, {"tags": ["a"]}
+
+    with RegistryServer(answer) as server, Registry(at(server)) as registry:
+        assert registry.tags() == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [200, 302, 307])
+def test_a_layer_that_lies_at_another_store_is_not_lost(status: int) -> None:
+    """Registries in front of an object store point there, each by a status of its own."""
+    lost = "sha256:" + "0" * 64
+
+    def answer(_: str, path: str, __: object) -> Answer:
+        return (404 if path.endswith(lost) else status), {"Location": "http://store.invalid/"}, {}
+
+    config, layers = {"digest": DIGEST}, [{"digest": lost}, {"digest": DIGEST}]
+    data = json.dumps({"config": config, "layers": layers}).encode()
+    with RegistryServer(answer) as server, Registry(at(server)) as registry:
+        assert registry.lacks(Manifest(DIGEST, "application/json", data)) == [lost]

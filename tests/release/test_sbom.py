@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import requests
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from ml_tasks.errors import EngineUnavailable
 from ml_tasks.release.base_labels import SOURCES
 from ml_tasks.release.installed import DebianPackage, Installed, PythonPackage
-from ml_tasks.release.sbom import sbom
+from ml_tasks.release.sbom import keep_sbom, sbom
 from ml_tasks.release.sbom_components import licences, locked_hashes, normalized
 from ml_tasks.release.serving_base import checkout_file
 from tests.toy_run import make_toy_bundle
@@ -117,3 +121,19 @@ def test_every_pin_of_the_lock_is_read_with_all_of_its_hashes() -> None:
 
 def test_names_are_compared_as_an_index_compares_them() -> None:
     assert normalized("Pydantic_Core") == normalized("pydantic-core") == normalized("pydantic.core")
+
+
+def test_an_engine_that_goes_while_the_bill_is_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes back by itself is tried again; an unknown error would not be."""
+
+    def gone(*_: object) -> None:
+        raise requests.exceptions.ConnectionError("gone")
+
+    monkeypatch.setattr("ml_tasks.release.sbom.installed_in", lambda *_: installed())
+    client: Any = SimpleNamespace(
+        images=SimpleNamespace(get=gone), ping=gone, api=SimpleNamespace(timeout=60)
+    )
+    with pytest.raises(EngineUnavailable, match="while the bill of materials was made"):
+        keep_sbom(client, make_toy_bundle(tmp_path), IMAGE)
