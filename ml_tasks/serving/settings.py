@@ -33,7 +33,7 @@ class Settings:
     max_body: int = 64 * MEGABYTE  # of one request
     max_bodies: int = 256 * MEGABYTE  # of all requests that are being received or answered
     max_files: int = 32  # of one request
-    at_once: int = field(default_factory=lambda: _processors())
+    at_once: int = field(default_factory=lambda: _requests_at_once())
     queue: int = 32  # requests that wait beyond those at work
     receive_seconds: int = 60  # for one request to arrive
     answer_seconds: int = 30  # for its answer, waiting included
@@ -57,7 +57,7 @@ class Settings:
             max_body=_whole(environment, "MAMMO_MAX_BODY", cls.max_body, 1 << 31),
             max_bodies=_whole(environment, "MAMMO_MAX_BODIES", cls.max_bodies, 1 << 36),
             max_files=_whole(environment, "MAMMO_MAX_FILES", cls.max_files, 1024),
-            at_once=_whole(environment, "MAMMO_AT_ONCE", _processors(), 1024),
+            at_once=_whole(environment, "MAMMO_AT_ONCE", _requests_at_once(), 1024),
             queue=_whole(environment, "MAMMO_QUEUE", cls.queue, 100_000),
             receive_seconds=_whole(
                 environment, "MAMMO_RECEIVE_SECONDS", cls.receive_seconds, 86400
@@ -82,9 +82,9 @@ class Settings:
         return settings
 
 
-def _processors() -> int:
-    """How many processors this process may use, up to as many as requests share well."""
-    return min(_MOST_AT_ONCE, len(os.sched_getaffinity(0)))
+def _requests_at_once() -> int:
+    """One more than this process may use processors: while one is read, the others are judged."""
+    return min(_MOST_AT_ONCE, len(os.sched_getaffinity(0)) + 1)
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

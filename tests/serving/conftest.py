@@ -45,7 +45,7 @@ SERVICE = ("-m", "ml_tasks.serving")
 
 @contextmanager
 def served(
-    release: Path, log: Path, python: tuple[str, ...] = SERVICE, **settings: str
+    release: Path, log: Path, python: tuple[str, ...] = SERVICE, /, **settings: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """`python -m ml_tasks.serving` on a free port; ended by its own process id.
 
