@@ -20,7 +20,7 @@ from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.bootstrap import RESAMPLES
 from ml_tasks.evaluation.candidates import Chosen, choose
 from ml_tasks.evaluation.champion_scores import compare_with_champion
-from ml_tasks.evaluation.judging import Judged, judge_told
+from ml_tasks.evaluation.judging import Judged, judge
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.evaluation.plots import training_plot
@@ -75,7 +75,7 @@ def evaluate(run: RunPaths, config: Config) -> EvaluationRecord:
         log.info("exported to ONNX; largest difference from the Keras model %.1e", difference)
         chosen = _chosen(run, config, cleaned, index, float32, work / "model.onnx")
         log.info("drawing %d bootstraps of patients for the intervals", RESAMPLES)
-        judged = judge_told(chosen.told, index, cleaned, config.evaluation)
+        judged = judge(chosen.told, index, cleaned, config.evaluation)
         judged = _compared(judged, run, config, index, chosen.precision)
         judged = _with_reference(judged, run, cleaned, index)
         record = _written(run, work, judged, difference)

@@ -69,20 +69,6 @@ def labelled(
 
 
 def judge(
-    raw: Sequence[PredictionRow],
-    index: Sequence[IndexRow],
-    cleaned: PreprocessRecord,
-    config: EvaluationConfig,
-) -> Judged:
-    """Calibrates the network's own answers `raw`, chooses the threshold, computes every figure.
-
-    Raises:
-        MetricError: an answer is no number, a split is empty, or validation has one class only.
-    """
-    return judge_told(tell(raw, cleaned, config), index, cleaned, config)
-
-
-def judge_told(
     told: Told, index: Sequence[IndexRow], cleaned: PreprocessRecord, config: EvaluationConfig
 ) -> Judged:
     """Computes every figure of what a release would answer.

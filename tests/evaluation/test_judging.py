@@ -9,7 +9,7 @@ from ml_tasks.config import EvaluationConfig
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.errors import MetricError
-from ml_tasks.evaluation.judging import Judged, judge
+from ml_tasks.evaluation.judging import Judged, judge, tell
 from ml_tasks.evaluation.levels import Level
 from ml_tasks.evaluation.wording import in_words, smallest
 from ml_tasks.records import PreprocessRecord, Split
@@ -47,8 +47,17 @@ def rows(
     return answers, index, RECORD
 
 
+def judged_of(
+    raw: list[PredictionRow],
+    index: list[IndexRow],
+    cleaned: PreprocessRecord,
+    config: EvaluationConfig,
+) -> Judged:
+    return judge(tell(raw, cleaned, config), index, cleaned, config)
+
+
 def judged(*args: float) -> Judged:
-    return judge(*rows(*args), EvaluationConfig())  # type: ignore[arg-type]
+    return judged_of(*rows(*args), EvaluationConfig())  # type: ignore[arg-type]
 
 
 def test_the_same_answers_give_the_same_metrics() -> None:
@@ -63,8 +72,8 @@ def test_the_test_split_moves_neither_calibration_nor_threshold() -> None:
         else row
         for row in answers
     ]
-    one = judge(answers, index, record, EvaluationConfig()).metrics
-    two = judge(other, index, record, EvaluationConfig()).metrics
+    one = judged_of(answers, index, record, EvaluationConfig()).metrics
+    two = judged_of(other, index, record, EvaluationConfig()).metrics
     assert (one.calibration, one.threshold) == (two.calibration, two.threshold)
     assert one.levels[Split.VAL] == two.levels[Split.VAL]
     assert one.levels[Split.TEST] != two.levels[Split.TEST]
@@ -72,7 +81,7 @@ def test_the_test_split_moves_neither_calibration_nor_threshold() -> None:
 
 def test_calibration_is_in_every_answer_and_leaves_the_auc_alone() -> None:
     answers, index, record = rows()
-    found = judge(answers, index, record, EvaluationConfig())
+    found = judged_of(answers, index, record, EvaluationConfig())
     calibration = found.metrics.calibration
     assert calibration.prior_shift == pytest.approx(np.log(1 / 3))
     raw = np.array([row.probability for row in answers])
@@ -90,7 +99,7 @@ def test_a_slice_of_one_class_has_figures_that_say_so_and_none_is_zero() -> None
         row.model_copy(update={"site": "all well" if row.label == "Negative" else "mixed"})
         for row in index
     ]
-    slices = judge(answers, sites, record, EvaluationConfig()).metrics.slices
+    slices = judged_of(answers, sites, record, EvaluationConfig()).metrics.slices
     figures = next(part for part in slices if part.value == "all well").performance.figures
     for name in ("auc", "sensitivity", "average_precision", "f1", "balanced_accuracy"):
         assert str(figures[name]) == "not computable", name
@@ -110,7 +119,7 @@ def test_a_validation_split_of_one_class_chooses_no_threshold() -> None:
     answers, index, record = rows()
     kept = [row for row in answers if row.split is Split.TEST or row.label == "Negative"]
     with pytest.raises(MetricError, match="all of one class"):
-        judge(kept, index, record, EvaluationConfig())
+        judged_of(kept, index, record, EvaluationConfig())
 
 
 def test_the_smallest_slice_is_named_and_words_tell_the_patients_figures() -> None:
