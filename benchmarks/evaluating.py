@@ -14,7 +14,7 @@ from ml_tasks.config import EvaluationConfig
 from ml_tasks.dataset.manifest import IndexRow
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.evaluation.bootstrap import RESAMPLES, estimates, patient_weights
-from ml_tasks.evaluation.judging import judge
+from ml_tasks.evaluation.judging import judge, tell
 from ml_tasks.evaluation.levels import Level, Scored, levels
 from ml_tasks.evaluation.plots import precision_recall_plot, roc_plot, scores_plot
 from ml_tasks.records import PreprocessRecord, Split
@@ -35,7 +35,8 @@ def _whole(answers: list[PredictionRow], index: list[IndexRow], record: Preproce
     images = sum(row.split is Split.TEST for row in answers)
 
     def everything() -> None:
-        judged = judge(answers, index, record, EvaluationConfig())
+        told = tell(answers, record, EvaluationConfig())
+        judged = judge(told, index, record, EvaluationConfig())
         scored = judged.answers[Split.TEST].levels()
         found = judged.metrics.levels[Split.TEST]
         roc_plot(scored, found)
