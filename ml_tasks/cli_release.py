@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import EngineUnavailable
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,5 @@ def _count(text: str) -> int:
 
 def config_here(chosen: argparse.Namespace) -> Config:
     """The settings, with the registry as this place reaches it, as the tasks of the DAG know it."""
-    places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
-    here = {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}
+    here = registry_of_this_place(os.environ)
     return load_config(chosen.config, here | parse_settings(chosen.set))

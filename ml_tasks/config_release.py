@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from ml_tasks.config_section import Section
+
+_OF_THIS_PLACE = {
+    "MAMMO_REGISTRY": "release.registry",
+    "MAMMO_REGISTRY_URL": "release.registry_url",
+}
 
 
 class SmokeLimits(Section):
@@ -38,3 +44,10 @@ class ReleaseConfig(Section):
         if self.signing_key is None:
             return self
         return self.model_copy(update={"signing_key": folder / self.signing_key.expanduser()})
+
+
+def registry_of_this_place(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the machine decides: the registry as its Docker engine (MAMMO_REGISTRY)
+    and as its workers (MAMMO_REGISTRY_URL) reach it.
+    """
+    return {key: environment[name] for name, key in _OF_THIS_PLACE.items() if environment.get(name)}

@@ -321,6 +321,20 @@ def _gate(run: RunPaths, verdict: Verdict, production: str | None) -> None:
         run.seal(work, record)
 
 
+def toy_parts(run: RunPaths) -> dict[str, Path | bytes]:
+    """The files of a release of a toy run; lineage.json is taken from the run's folder."""
+    return {
+        "model.h5": run.stage("train") / "model.h5",
+        "classes.json": run.stage("train") / "classes.json",
+        "model.onnx": run.stage("evaluate") / "model.onnx",
+        "metrics.json": run.stage("evaluate") / "metrics.json",
+        "image_spec.json": run.stage("preprocess") / "image_spec.json",
+        "decision.json": run.stage("gate") / "decision.json",
+        "lineage.json": run.root / "lineage.json",
+        "model_card.md": b"research use\n",
+    }
+
+
 def make_bundle(
     root: Path,
     classes: Mapping[str, object] = CLASSES,

@@ -12,6 +12,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from ml_tasks import sequences
+from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import (
     EngineUnavailable,
     MammoError,
@@ -66,7 +67,9 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
     try:
         if stage == STAGES[0]:
             sequences.begin_run(
-                context["run_id"], config, _of_this_place() | chosen_settings(context)
+                context["run_id"],
+                config,
+                registry_of_this_place(os.environ) | chosen_settings(context),
             )
         record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
         return record.model_dump(mode="json")
@@ -91,11 +94,3 @@ def chosen_settings(context: Any) -> dict[str, Any]:
     settings = {"paths.raw": folders[-1]} if folders else {}
     chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
     return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
-
-
-def _of_this_place() -> dict[str, Any]:
-    """What the machine decides: the registry as its Docker engine (MAMMO_REGISTRY) and as its
-    workers (MAMMO_REGISTRY_URL) reach it.
-    """
-    places = {"MAMMO_REGISTRY": "release.registry", "MAMMO_REGISTRY_URL": "release.registry_url"}
-    return {key: os.environ[name] for name, key in places.items() if os.environ.get(name)}

@@ -19,6 +19,7 @@ from docker.models.containers import Container
 
 from ml_tasks.errors import EngineUnavailable, ReleaseError
 from ml_tasks.release import inside
+from ml_tasks.release.confinement import confined
 from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.own_container import own_container
 
@@ -195,14 +196,8 @@ def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
         image_id,
         labels={name: value},
         network=network_name,
-        read_only=True,
         user=USER,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        mem_limit=MEMORY,
-        memswap_limit=MEMORY,
-        pids_limit=PROCESSES,
-        use_config_proxy=False,  # as the image is, without what this machine's users have set
+        **confined(MEMORY, PROCESSES),
     )
     container.start()
     container.reload()

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from ml_tasks.errors import ReleaseError
 from ml_tasks.records import Record
+from ml_tasks.release.confinement import confined
 from ml_tasks.release.engine import engine_errors
 
 _COMMAND = ["python", "-m", "ml_tasks.serving.packages"]
-_MEMORY = "256m"
+_MEMORY = 256 << 20  # bytes
 _PROCESSES = 16
 _SECONDS = 120
 
@@ -66,13 +67,7 @@ def _listed(client: DockerClient, image_id: str) -> bytes:
         entrypoint=_COMMAND,
         command=[],
         network_mode="none",
-        read_only=True,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        mem_limit=_MEMORY,
-        memswap_limit=_MEMORY,
-        pids_limit=_PROCESSES,
-        use_config_proxy=False,  # a proxy's address may hold a password
+        **confined(_MEMORY, _PROCESSES),
     )
     try:
         container.start()

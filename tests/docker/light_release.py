@@ -21,7 +21,7 @@ from ml_tasks.release.sbom import sbom
 from ml_tasks.release.serving_base import checkout_file, serving_sources
 from ml_tasks.storage import write_json
 from tests.builders import NO_CHAMPION
-from tests.toy_run import ToyRun, make_toy_run
+from tests.toy_run import ToyRun, make_toy_run, toy_parts
 
 BASE = "mammography-light-base:test"
 
@@ -93,16 +93,7 @@ def _sealed(toy: ToyRun, day: int, model: bytes) -> Path:
     )
     return seal(
         toy.config.paths.releases,
-        {
-            "model.h5": model,
-            "classes.json": run.stage("train") / "classes.json",
-            "model.onnx": run.stage("evaluate") / "model.onnx",
-            "metrics.json": run.stage("evaluate") / "metrics.json",
-            "image_spec.json": run.stage("preprocess") / "image_spec.json",
-            "decision.json": run.stage("gate") / "decision.json",
-            "lineage.json": run.root / "lineage.json",
-            "model_card.md": b"research use\n",
-        },
+        {**toy_parts(run), "model.h5": model},
     )
 
 

@@ -18,7 +18,7 @@ from ml_tasks.release.lineage import code_sha256
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 from ml_tasks.tracking.place import place_of
-from tests.toy_run import ToyRun, make_toy_run, toy_metrics
+from tests.toy_run import ToyRun, make_toy_run, toy_metrics, toy_parts
 
 MODEL = "mammography-toy"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -129,14 +129,5 @@ def _sealed(toy: ToyRun) -> Path:
     )
     return seal(
         config.paths.releases,
-        {
-            "model.h5": run.stage("train") / "model.h5",
-            "classes.json": run.stage("train") / "classes.json",
-            "model.onnx": run.stage("evaluate") / "model.onnx",
-            "metrics.json": run.stage("evaluate") / "metrics.json",
-            "image_spec.json": run.stage("preprocess") / "image_spec.json",
-            "decision.json": run.stage("gate") / "decision.json",
-            "lineage.json": run.root / "lineage.json",
-            "model_card.md": b"research use\n",
-        },
+        toy_parts(run),
     )
