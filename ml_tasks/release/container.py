@@ -31,6 +31,7 @@ _LABEL = "mammography.smoke-test"
 USER = "10001:10001"
 MEMORY = 1 << 30
 PROCESSES = 256
+_ANEW = "run `mammo serving-base`, then build_image again"
 _PORT = 8001
 _ASK_EVERY = 0.1  # seconds
 
@@ -57,12 +58,14 @@ class RunningImage:
                     return time.monotonic() - started
                 reason = answer.text
                 if '"release_broken"' in reason:
-                    raise ReleaseError(f"the image cannot load its release: {reason}")
+                    raise ReleaseError(f"the image cannot load its release: {reason}; {_ANEW}")
             except httpx.TransportError as error:
                 reason = str(error)
             self.container.reload()
             if self.container.status != "running":
-                raise ReleaseError(f"the image ended instead of serving:\n{self.last_lines()}")
+                raise ReleaseError(
+                    f"the image ended instead of serving:\n{self.last_lines()}\n{_ANEW}"
+                )
             time.sleep(_ASK_EVERY)
         raise ReleaseError(
             f"the image was not ready within {seconds:g} s ({reason}):\n{self.last_lines()}\n"
@@ -93,7 +96,7 @@ class RunningImage:
         output: Any = done.output  # demux: what it wrote, and what it complained of
         if done.exit_code:
             words = (output[1] or b"").decode(errors="replace").strip()[-500:]
-            raise ReleaseError(f"the image cannot be looked at from inside: {words}")
+            raise ReleaseError(f"the image cannot be looked at from inside: {words}; {_ANEW}")
         found: dict[str, Any] = json.loads(output[0])
         return found
 

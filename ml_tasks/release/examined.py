@@ -135,9 +135,10 @@ def _pulled(client: DockerClient, repository: str, digest: str, login: Login | N
         return client.images.pull(repository, tag=digest, auth_config=known)
     except DockerException as error:
         told = str(error) if login is None else login.masked(str(error))
-        raise ReleaseError(f"{repository}@{digest} cannot be pulled ({told})") from (
-            None if login else error
-        )
+        raise ReleaseError(
+            f"{repository}@{digest} cannot be pulled ({told}); see that the engine reaches its "
+            "registry: `docker pull` of it must work"
+        ) from (None if login else error)
 
 
 def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
@@ -149,7 +150,10 @@ def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
             image_id, ["none"], network_mode="none", use_config_proxy=False
         )
     except DockerException as error:
-        raise ReleaseError(f"nothing can be taken out of {image_id[:19]} ({error})") from error
+        raise ReleaseError(
+            f"nothing can be taken out of {image_id[:19]} ({error}); is it for the "
+            "processor of this machine?"
+        ) from error
     try:
         chunks, _ = container.get_archive(f"/{FOLDER}")
         with tempfile.TemporaryFile() as stream:
@@ -163,7 +167,10 @@ def _taken_out(client: DockerClient, image_id: str, bundle: Path) -> Path:
                     if content is not None and known in (*FILES, SUMS):
                         (bundle / known).write_bytes(content.read())
     except (DockerException, tarfile.TarError) as error:
-        raise ReleaseError(f"no /{FOLDER} can be taken out of {image_id[:19]} ({error})") from error
+        raise ReleaseError(
+            f"no /{FOLDER} can be taken out of {image_id[:19]} ({error}); it is no release, do not "
+            "serve it"
+        ) from error
     finally:
         container.remove(force=True, v=True)
     return bundle

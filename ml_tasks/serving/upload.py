@@ -184,7 +184,9 @@ def _boundary(scope: Scope) -> bytes:
     if kind != _KIND:
         raise RequestRefused("missing_file", _MISSING)
     if not 1 <= len(boundary) <= 200:
-        raise RequestRefused("bad_request", "the multipart form names no boundary of 1 to 200")
+        raise RequestRefused(
+            "bad_request", "the multipart form names no boundary of 1 to 200 bytes"
+        )
     return boundary
 
 
