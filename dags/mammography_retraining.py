@@ -36,72 +36,17 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import (
-    Asset,
     AssetOrTimeSchedule,
     CronTriggerTimetable,
-    Param,
     dag,
     task,
     task_group,
 )
 
-WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
-NEW_DATA = Asset(name="mammography_new_data", uri="mammography://new-data", group="mammography")
+from operators.assets import NEW_DATA, RETRAINING_WANTED
+from operators.form import FORM
 
-FORM = {
-    "data_dir": Param(
-        None,
-        type=["null", "string"],
-        minLength=1,
-        title="Data directory",
-        description="Folder with one folder of images for each of the two classes.",
-    ),
-    "shards": Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=1000,
-        title="Cleaning shards",
-        description="Parts that are cleaned at once, one for each worker machine.",
-    ),
-    "weights": Param(
-        None,
-        type=["null", "string"],
-        minLength=1,
-        title="Pretrained weights",
-        description="`imagenet`, `none`, or the path of a DenseNet-121 weights file without top.",
-    ),
-    "epochs": Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=1000,
-        title="Epochs",
-        description="At most this many; training stops early when validation no longer improves.",
-    ),
-    "batch_size": Param(
-        None,
-        type=["null", "integer"],
-        minimum=2,
-        maximum=4096,
-        title="Batch size",
-        description="Images in one training step; a smaller one needs less memory.",
-    ),
-    "min_accuracy": Param(
-        None,
-        type=["null", "number"],
-        minimum=0,
-        maximum=1,
-        title="Minimum accuracy",
-        description="The gate's bound on the test split, from 0 to 1.",
-    ),
-    "push": Param(
-        None,
-        type=["null", "boolean"],
-        title="Push",
-        description="No: build and test the image, but leave the registry and production alone.",
-    ),
-}
+WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
 
 
 @dag(
@@ -112,7 +57,7 @@ FORM = {
     # of a week late.
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable(WEEKLY, timezone="UTC", run_immediately=timedelta(0)),
-        assets=[NEW_DATA],
+        assets=NEW_DATA | RETRAINING_WANTED,
     ),
     catchup=False,
     max_active_runs=1,

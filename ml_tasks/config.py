@@ -12,6 +12,13 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ml_tasks.config_gate import GatePolicy
+from ml_tasks.config_operation import (
+    ApprovalConfig,
+    DriftConfig,
+    HousekeepingConfig,
+    NotificationsConfig,
+    ScoringConfig,
+)
 from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.config_section import Section
 from ml_tasks.config_tracking import TrackingConfig, without_login
@@ -34,6 +41,10 @@ class PathsConfig(Section):
     model: Path = Path("model")
     logs: Path = Path("logs")
     tracking: Path = Path("mlflow")
+    snapshots: Path = Path("snapshots")
+    statistics: Path = Path("statistics")
+    drift: Path = Path("drift")
+    scoring: Path = Path("scoring")
 
 
 class DataConfig(Section):
@@ -143,8 +154,13 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GatePolicy = GatePolicy()
+    approval: ApprovalConfig = ApprovalConfig()
     release: ReleaseConfig = ReleaseConfig()
     tracking: TrackingConfig = TrackingConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    drift: DriftConfig = DriftConfig()
+    housekeeping: HousekeepingConfig = HousekeepingConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
 
     @model_validator(mode="after")
     def _threshold_fits_the_gate(self) -> Config:

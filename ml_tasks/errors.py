@@ -81,6 +81,18 @@ class ChampionError(MammoError):
     """What is in production cannot be told: nothing may be judged against it, nor without it."""
 
 
+class AuditError(MammoError):
+    """The audit log is damaged or was edited: what people decided cannot be told from it."""
+
+
+class ApprovalPending(MammoError):
+    """A person must decide before this goes on; nobody has yet."""
+
+
+class DriftError(MammoError):
+    """What the service sees cannot be compared with what the model was trained on."""
+
+
 class RegistryUnavailable(MammoError):
     """The image registry does not answer; that passes by itself, or somebody starts it."""
 

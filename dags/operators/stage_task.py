@@ -26,6 +26,7 @@ from ml_tasks.errors import (
     WorkersLost,
 )
 from ml_tasks.records import STAGES
+from operators.form import SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +42,6 @@ PASSING = (
     WorkersLost,
 )
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
-
-# The form's fields and the settings of config.yaml that they stand for.
-SETTINGS = {
-    "data_dir": "paths.raw",
-    "shards": "cleaning.shards",
-    "weights": "model.weights",
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "min_accuracy": "gate.min_accuracy",
-    "push": "release.push",
-}
 
 
 def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The release ledger: every move of `production`, append-only, so that none can be denied.
 
-One JSON object a line. Every line ends with a checksum over itself and the line before, so that an
-edited, lost or moved line is noticed. A line is on the disk before the writer goes on; one that a
-crash tore off lacks its line feed, counts as never written, and is cut off by the next writer.
+One JSON object a line, chained: an edited, lost or moved line is noticed, a torn one never counts.
 (A ledger cut short at its end does not show it by itself: the registry then holds a digest that the
 ledger does not know, which is an error.)
 """
@@ -10,14 +8,13 @@ ledger does not know, which is an error.)
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from ml_tasks.chained_lines import intact, sealed
+from ml_tasks.chained_lines import append_line, complete_lines, intact, sealed
 from ml_tasks.errors import ChampionError
 from ml_tasks.records import Record
 from ml_tasks.storage import locked
@@ -63,7 +60,7 @@ def read_moves(releases: Path) -> list[Move] | None:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
-    whole, torn = _lines(data)
+    whole, torn = complete_lines(data)
     if torn:
         log.warning("%s ends in a line that was never completed; it does not count", path)
     if not whole:
@@ -83,12 +80,12 @@ def note_move(releases: Path, move: Move) -> None:
     path = releases / NAME
     with locked(path):
         data = path.read_bytes() if path.exists() else b""
-        lines, torn = _lines(data)
+        lines, torn = complete_lines(data)
         moves = _moves(path, lines)
         if moves and _same(moves[-1], move):
             return
-        line = f"{sealed(_told(move), lines[-1] if lines else '')}\n"
-        _append(path, len(data) - len(torn), line.encode("ascii"))
+        line = sealed(_told(move), lines[-1] if lines else "")
+        append_line(path, len(data) - len(torn), line)
 
 
 def move_to(moves: Sequence[Move], digest: str | None) -> Move | None:
@@ -134,36 +131,6 @@ def _same(last: Move, move: Move) -> bool:
 
 def _told(move: Move) -> dict[str, Any]:
     return move.model_dump(mode="json", exclude_defaults=True)
-
-
-def _append(path: Path, end: int, line: bytes) -> None:
-    """Writes `line` at byte `end`, whatever a crash left there; on the disk when it returns."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        os.ftruncate(handle, end)
-        os.lseek(handle, end, os.SEEK_SET)
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(handle, line[written:])
-        except OSError:
-            os.ftruncate(handle, end)
-            raise
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name of a new file, too
-    finally:
-        os.close(folder)
-
-
-def _lines(data: bytes) -> tuple[list[str], bytes]:
-    """The complete lines, and the bytes of one that is not."""
-    whole, _, torn = data.rpartition(b"\n")
-    text = whole.decode("ascii", errors="replace")
-    return (text.split("\n") if text else []), torn
 
 
 def _move(entry: dict[str, Any] | None) -> Move | None:

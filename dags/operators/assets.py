@@ -1,0 +1,14 @@
+"""The two things that start a retraining by themselves; tasks and people announce them."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+# The event's extra names the folder, the number of images and the snapshot of the files.
+NEW_DATA = Asset(name="mammography_new_data", uri="mammography://new-data", group="mammography")
+# The event's extra says why: the service's images are no longer like those of the training.
+RETRAINING_WANTED = Asset(
+    name="mammography_retraining_wanted",
+    uri="mammography://retraining-wanted",
+    group="mammography",
+)
