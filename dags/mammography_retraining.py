@@ -1,7 +1,7 @@
 """Takes raw mammograms to a tested, pushed Docker image of the inference service.
 
-`validate_data → preprocess (plan → clean, in shards → assemble) → train → evaluate → gate →
-build_image → smoke_test → push_model`
+`validate_data → check_changes → preprocess (plan → clean, in shards → assemble) → train →
+evaluate → gate → build_image → smoke_test → push_model`
 
 **Starts** every Monday at 03:00 UTC, when new data are announced (an event of the asset
 `mammography_new_data`, whose extra names the folder: `{"data_dir": "/data/raw"}`), or by hand with
@@ -10,6 +10,7 @@ build_image → smoke_test → push_model`
 | stage | what it does | what it leaves in `runs/<run>/` |
 |---|---|---|
 | validate_data | lists and measures every image, holds a Great Expectations suite to them | `validate_data/` manifest, report, Data Docs |
+| check_changes | ends the run, green, if data, settings and code are those of the last completed run | `check_changes/` the three hashes |
 | preprocess.plan | gives each patient a split for good, certifies that no picture is in two | `plan_cleaning/` plan, leakage certificate |
 | preprocess.clean | removes borders, labels and tape, crops to 128x128; one task for each shard | `clean_shard/` films |
 | preprocess.assemble | puts the cleaned set together and looks at what cleaning did | `cleaned/` pictures, index, image spec, report |
@@ -19,6 +20,11 @@ build_image → smoke_test → push_model`
 | build_image | seals the release and builds the image | `build_image/`, `releases/<version>/` |
 | smoke_test | runs that very image and compares its answers with the evaluated ones | `smoke_test/` smoke.json |
 | push_model | pushes it, checks the digest, then moves `production` | `push_model/`, `releases/<version>/record/` |
+
+**Announced data** are used exactly as they were announced, whatever has come since; of several
+folders announced while a run went on, only the newest is used, with a warning: announce one after
+the other. **Nothing new** means that what follows check_changes is skipped, with the run that it is
+equal to; tick *Train even if nothing changed* to train all the same.
 
 **A model that does not pass the gate is a normal outcome:** the run is green, what follows is skipped,
 and the reasons are the last lines of the gate's log. INCONCLUSIVE means that the test patients are too
@@ -78,6 +84,13 @@ def mammography_retraining() -> None:
         from operators.stage_task import run_stage
 
         return run_stage("validate_data")
+
+    @task.short_circuit(doc_md="Goes on only if data, settings or code are new, or if forced.")
+    def check_changes() -> bool:
+        from operators.stage_task import run_stage
+
+        record = run_stage("check_changes")
+        return bool(record["changed"] or record["forced"])
 
     @task_group(group_id="preprocess")
     def preprocess() -> None:
@@ -156,6 +169,7 @@ def mammography_retraining() -> None:
 
     (
         validate_data()
+        >> check_changes()
         >> preprocess()
         >> train()
         >> evaluate()

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
+from ml_tasks.cli_operation import add_operation_commands
 from ml_tasks.cli_release import Command, add_release_commands, config_here
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
-from ml_tasks.records import STAGES, Decision
+from ml_tasks.records import STAGES, ChangesRecord, Decision
 
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
             which = command.add_mutually_exclusive_group(required=True)
             which.add_argument("--replay", type=int, metavar="N", help=_REPLAY)
         which.add_argument("--run", required=which is command, help="the run's id")
+        if stage == ChangesRecord.stage:
+            command.add_argument("--force", action="store_true", help="go on in any case")
         command.set_defaults(stage=stage)
     whole = _command(commands, "run", _run, "all stages of a new run, without Airflow")
     whole.add_argument("--run", help="the new run's id; the time if not given")
@@ -107,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     track.add_argument("--run", help="this run too, even if it is not finished")
     track.add_argument("--all", action="store_true", help="every run that was judged")
     add_release_commands(partial(_command, commands))
+    add_operation_commands(partial(_command, commands))
     base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
     base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
     demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")
@@ -139,7 +143,8 @@ def _stage(chosen: argparse.Namespace) -> int:
         return _replay(chosen, settings)
     if chosen.stage == STAGES[0]:
         sequences.begin_run(chosen.run, chosen.config, settings)
-    record = sequences.run_stage(chosen.stage, chosen.run, chosen.config, settings)
+    force = getattr(chosen, "force", False)
+    record = sequences.run_stage(chosen.stage, chosen.run, chosen.config, settings, force=force)
     return GateRefused.exit_status if getattr(record, "passed", True) is False else 0
 
 

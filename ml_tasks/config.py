@@ -57,6 +57,8 @@ class DataConfig(Section):
     max_quarantine_share: float = Field(0.05, ge=0, lt=1)
     min_side: int = Field(128, ge=16, le=4096)
     max_megapixels: float = Field(50, gt=0, le=1000)
+    snapshot: Path | None = None  # of announced data; None: what is there as the run begins
+    announced_images: int | None = Field(None, ge=1)  # fewer are refused
 
     @field_validator("patient_pattern")
     @classmethod
@@ -70,6 +72,12 @@ class DataConfig(Section):
         if groups != 1:
             raise ValueError(f"must have exactly one group, e.g. '^(P\\d+)_'; it has {groups}")
         return pattern
+
+    def anchored(self, folder: Path) -> DataConfig:
+        """The same with the snapshot's path made absolute; a relative one starts at `folder`."""
+        if self.snapshot is None:
+            return self
+        return self.model_copy(update={"snapshot": folder / self.snapshot.expanduser()})
 
 
 class ValidationConfig(Section):
@@ -255,6 +263,7 @@ def _anchored(config: Config, folder: Path) -> Config:
     return config.model_copy(
         update={
             "paths": config.paths.model_copy(update=paths),
+            "data": config.data.anchored(folder),
             "model": model,
             "release": config.release.anchored(folder),
             "tracking": config.tracking.anchored(folder),

@@ -19,6 +19,10 @@ class DataError(MammoError):
     """The raw data cannot be used as they are."""
 
 
+class DataUnsettled(DataError):
+    """The raw data change while they are listed: a copy is still going on."""
+
+
 class ImageRejected(MammoError):
     """One file is not a usable image; `code` is stable, the text is for people."""
 

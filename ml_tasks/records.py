@@ -56,6 +56,8 @@ class ValidationRecord(StageRecord):
     classes: dict[str, int]
     patients: int
     passed: bool
+    snapshot: str = ""  # the announced one; "": what was there as the run began
+    data_sha256: str = ""  # of what decides the model: dataset/content.py
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -64,6 +66,47 @@ class ValidationRecord(StageRecord):
         return (
             f"data {'valid' if self.passed else 'NOT valid'}: {self.images} images ({counts}) of "
             f"{self.patients} patients, {self.quarantined} set aside"
+        )
+
+
+class ChangesRecord(StageRecord):
+    """Whether data, settings or code differ from those of the last completed run."""
+
+    stage: ClassVar[str] = "check_changes"
+    started_at: str  # of the run, UTC
+    data_sha256: str
+    settings_sha256: str
+    code_sha256: str
+    changed: tuple[str, ...]  # of data, settings, code; all of them for a first run
+    forced: bool
+    compared_with: str | None = None  # the last completed run; None: there is none
+    compared_at: str | None = None  # when it started
+    compared_end: str = ""  # how it ended, in words
+
+    @property
+    def goes_on(self) -> bool:
+        return self.forced or bool(self.changed)
+
+    def hash_of(self, name: str) -> str:
+        """The hash of `data`, `settings` or `code`."""
+        return {
+            "data": self.data_sha256,
+            "settings": self.settings_sha256,
+            "code": self.code_sha256,
+        }[name]
+
+    def summary(self) -> str:
+        if self.compared_with is None:
+            return "no completed run to compare with: this one trains"
+        last = f"the last completed run {self.compared_with} ({self.compared_at})"
+        if self.changed:
+            return f"changed since {last}: {', '.join(self.changed)}"
+        same = f"data, settings and code are those of {last}, which {self.compared_end}"
+        if self.forced:
+            return f"unchanged, but asked for: {same}"
+        return (
+            f"UNCHANGED, nothing is trained: {same}. Add data, or start a run by hand with "
+            "`Train even if nothing changed`"
         )
 
 
@@ -289,6 +332,7 @@ STAGES: tuple[str, ...] = tuple(
     record.stage
     for record in (
         ValidationRecord,
+        ChangesRecord,
         PreprocessRecord,
         TrainRecord,
         EvaluationRecord,

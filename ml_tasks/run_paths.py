@@ -15,6 +15,7 @@ from ml_tasks.records import StageRecord
 from ml_tasks.storage import replaced_directory, sha256_file, write_bytes, write_json
 
 RECORD = "record.json"
+SKIPPED = "skipped.json"  # which of the last stages was not wanted, and why
 R = TypeVar("R", bound=StageRecord)
 
 
@@ -67,6 +68,14 @@ class RunPaths:
     def config(self) -> Path:
         """The run's own copy of the configuration, as it stood when the run began."""
         return self.root / "config.yaml"
+
+    def note_skipped(self, stage: str, reason: str) -> None:
+        """Writes down that a stage was left out by wish: the run is complete without it."""
+        write_json(self.root / SKIPPED, {"stage": stage, "reason": reason})
+
+    def note_wanted(self) -> None:
+        """Takes that note back: the stages are wanted after all."""
+        (self.root / SKIPPED).unlink(missing_ok=True)
 
     @property
     def logs(self) -> Path:

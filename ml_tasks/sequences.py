@@ -14,6 +14,7 @@ from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped
 from ml_tasks.records import (
     STAGES,
+    ChangesRecord,
     Decision,
     PreprocessRecord,
     ReleaseRecord,
@@ -52,11 +53,12 @@ def run_stage(
     config_path: Path,
     settings: Mapping[str, Any] | None = None,
     shard: int | None = None,
+    force: bool = False,
 ) -> StageRecord:
     """Runs one stage of a run that `begin_run` has begun; gives its record.
 
     `settings` are added to those that the run began with; `shard` names the part of a stage that
-    works in shards.
+    works in shards; `force` lets a run go on whose data, settings and code are not new.
 
     Raises:
         MammoError: whatever the stage refuses.
@@ -64,17 +66,23 @@ def run_stage(
     run = RunPaths.reopen(load_config(config_path, settings).paths.runs, run_id)
     if settings:
         save_config(load_config(run.config, settings, config_path.absolute().parent), run.config)
-    part = () if shard is None else (shard,)
+    part: tuple[int, ...] = () if shard is None else (shard,)
+    if stage == ChangesRecord.stage:
+        part = (force,)
     return _stage(stage)(run, load_config(run.config), *part)
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
-    """Every stage in order; only a PASS of the gate goes on to the image."""
+    """Every stage in order; only a PASS of the gate goes on to the image.
+
+    A person asked for this run: it goes on even if nothing has changed.
+    """
     config = begin_run(run_id, config_path, settings)
     run = RunPaths(config.paths.runs, run_id)
     for stage in STAGES:
+        part = (True,) if stage == ChangesRecord.stage else ()
         try:
-            record = _stage(stage)(run, config)
+            record = _stage(stage)(run, config, *part)
         except StageSkipped as skipped:
             log.info("%s and what follows is skipped: %s", stage, skipped)
             break
@@ -202,7 +210,12 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
 
 def _with_engine(stage: str, function: Callable[..., StageRecord]) -> Callable[..., StageRecord]:
     def with_engine(run: RunPaths, config: Config) -> StageRecord:
-        _check_wanted(stage, config)
+        try:
+            _check_wanted(stage, config)
+        except StageSkipped as skipped:
+            run.note_skipped(stage, str(skipped))
+            raise
+        run.note_wanted()
         from ml_tasks.release.engine import connect
 
         client = connect()

@@ -6,6 +6,8 @@ import logging
 from datetime import UTC, datetime
 
 from ml_tasks.config import Config
+from ml_tasks.dataset.announcement import read_snapshot
+from ml_tasks.dataset.content import data_sha256
 from ml_tasks.dataset.examine_files import Examiner
 from ml_tasks.dataset.expectations import FailingFile, check_expectations, failing_files
 from ml_tasks.dataset.manifest import ManifestRow, class_counts, write_rows
@@ -31,7 +33,10 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
     """
     raw, spec = config.paths.raw, ImageSpec(max_megapixels=config.data.max_megapixels)
     examiner = Examiner.of_this_place(spec, config.paths.cache, config.cleaning.workers)
-    rows, warnings = scan(raw, config.data, examiner)
+    snapshot = None if config.data.snapshot is None else read_snapshot(config.data.snapshot)
+    if snapshot:
+        log.info("snapshot %s: exactly its %d images", snapshot.folder.name, snapshot.images)
+    rows, warnings = scan(raw, config.data, examiner, snapshot)
     used = [row for row in rows if row.usable]
     if not used:
         raise DataError(
@@ -56,6 +61,8 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
             patients=len({row.patient for row in used}),
             passed=not any(result.required for result in unmet),
             failures=tuple(result.sentence() for result in unmet if result.required),
+            snapshot=snapshot.folder.name if snapshot else "",
+            data_sha256=data_sha256(rows, snapshot.folder if snapshot else raw),
             warnings=warnings + tuple(result.sentence() for result in unmet if not result.required),
         )
         page = validation_report(record, results, rows, config.data.class_meaning)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from ml_tasks import sequences
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import (
+    DataUnsettled,
     EngineUnavailable,
     MammoError,
     PushError,
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 # Errors that may pass by themselves. A training that was stopped goes on in its next try; where
 # Airflow stopped it (clear, mark failed), the state is what was asked for, whatever is raised here.
 PASSING = (
+    DataUnsettled,
     EngineUnavailable,
     PushError,
     RegistryUnavailable,
@@ -54,15 +58,29 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
     """
     context = get_current_context()
     config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    try:
+    with as_airflow_says():
         if stage == STAGES[0]:
             sequences.begin_run(
                 context["run_id"],
                 config,
                 registry_of_this_place(os.environ) | chosen_settings(context),
             )
-        record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
+        force = bool(context["params"].get("force"))
+        record = sequences.run_stage(stage, context["run_id"], config, shard=shard, force=force)
         return record.model_dump(mode="json")
+
+
+@contextmanager
+def as_airflow_says() -> Iterator[None]:
+    """Makes of a refusal in the block what Airflow does with it, told line by line in the log.
+
+    Raises:
+        AirflowSkipException: there is nothing to do here.
+        AirflowFailException: what is refused would be refused again: not retried.
+        AirflowException: what may pass by itself: retried.
+    """
+    try:
+        yield
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:
@@ -75,12 +93,29 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
 
 
 def chosen_settings(context: Any) -> dict[str, Any]:
-    """What the form sets; else the folder that the newest new-data event names."""
+    """What the form sets; else the data that the newest new-data event announces."""
+    chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
+    chosen = {key: value for key, value in chosen.items() if value not in (None, "")}
+    if "paths.raw" in chosen:  # an announced snapshot is of the announced folder
+        return chosen
+    return announced_settings(context) | chosen
+
+
+def announced_settings(context: Any) -> dict[str, Any]:
+    """The folder and snapshot of the newest event; without one, the count that was announced."""
     events = [e for each in (context.get("triggering_asset_events") or {}).values() for e in each]
-    events.sort(key=lambda event: event.timestamp)
-    folders = [event.extra["data_dir"] for event in events if (event.extra or {}).get("data_dir")]
+    told = [event for event in events if (event.extra or {}).get("data_dir")]
+    if not told:
+        return {}
+    told.sort(key=lambda event: event.timestamp)
+    newest = told[-1].extra
+    folders = [event.extra["data_dir"] for event in told]
     if len(set(folders)) > 1:
         log.warning("of several announced folders only the newest is used: %s", ", ".join(folders))
-    settings = {"paths.raw": folders[-1]} if folders else {}
-    chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
-    return settings | {key: value for key, value in chosen.items() if value not in (None, "")}
+    elif len(told) > 1:
+        log.info("announced %d times meanwhile; the newest announcement counts", len(told))
+    settings = {"paths.raw": newest["data_dir"]}
+    if newest.get("snapshot"):
+        return settings | {"data.snapshot": newest["snapshot"]}
+    counted = newest.get("images")
+    return settings | ({} if counted is None else {"data.announced_images": counted})

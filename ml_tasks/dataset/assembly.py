@@ -68,7 +68,7 @@ def look_at(
         DataError: lesions.csv of the raw folder is wrong, or something is left outside a breast.
         StorageError: no space left.
     """
-    annotated = read_lesions(raw)
+    annotated = read_lesions(config.data.snapshot or raw)
     found = _controls(index, films, config)
     lesions = _finished_lesions(index, cleaned, annotated)
     if annotated:

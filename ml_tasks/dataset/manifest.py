@@ -87,15 +87,20 @@ class IndexRow(Record):
 
 def write_rows(path: Path, rows: Sequence[Record], kind: type[Record]) -> str:
     """Writes records as CSV and gives the file's hex SHA-256."""
+    data = as_csv(rows, kind)
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def as_csv(rows: Sequence[Record], kind: type[Record]) -> bytes:
+    """Records as the bytes of a CSV file, a column for each field of their kind."""
     text = io.StringIO()
     writer = csv.DictWriter(
         text, fieldnames=list(kind.model_fields), lineterminator="\n", quoting=csv.QUOTE_ALL
     )
     writer.writeheader()
     writer.writerows(row.model_dump(mode="json") for row in rows)
-    data = text.getvalue().encode()
-    write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return text.getvalue().encode()
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:

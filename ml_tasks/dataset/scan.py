@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import DataConfig
+from ml_tasks.dataset.announcement import Snapshot
 from ml_tasks.dataset.examine_files import KEY_VARIABLE, Examined, Examiner, examine_files
 from ml_tasks.dataset.manifest import ManifestRow
 from ml_tasks.dataset.patients import (
@@ -15,6 +17,13 @@ from ml_tasks.dataset.patients import (
     header_identity,
     identities_of,
     unknown_patients,
+)
+from ml_tasks.dataset.raw_files import (
+    class_files,
+    class_names,
+    count_images,
+    is_plain_file_below,
+    written_name,
 )
 from ml_tasks.dataset.same_films import group_near_duplicates, set_aside_copies
 from ml_tasks.errors import DataError
@@ -26,21 +35,30 @@ _NO_FILE = "no plain file, or a link to nothing, to itself or to outside of the 
 
 
 def scan(
-    raw: Path, config: DataConfig, examiner: Examiner
+    raw: Path, config: DataConfig, examiner: Examiner, snapshot: Snapshot | None = None
 ) -> tuple[list[ManifestRow], tuple[str, ...]]:
     """The manifest of a raw folder, sorted by path, and warnings for the report.
 
+    With a `snapshot` only the files that it lists, with its tables, whatever has come since.
+
     Raises:
-        DataError: no folder, not exactly two class folders, a class without files, no patient.
+        DataError: no folder, not exactly two class folders, a class without files, no patient;
+            fewer images than were announced, or a file that is not as the snapshot says.
         StorageError: no space left for the cache.
     """
-    classes = class_folders(raw, config.positive)
-    files = [file for name in classes for file in _files(raw, name)]
+    classes = class_folders(raw, config.positive, snapshot.classes if snapshot else None)
+    files = _files_of(raw, classes, snapshot)
     log.info("%s: %d files in %s", raw, len(files), ", ".join(classes))
-    identities = identities_of(raw, config.patient_pattern)
+    _check_count(raw, files, config.announced_images)
+    identities = identities_of(snapshot.folder if snapshot else raw, config.patient_pattern)
     rows = [_listed(raw, file) for file in files]
     readable = [(row, file) for row, file in zip(rows, files, strict=True) if row.usable]
     found = examine_files(raw, [file for _, file in readable], examiner)
+    if snapshot:
+        hashes = zip(
+            (row.path for row, _ in readable), (each.sha256 for each in found), strict=True
+        )
+        snapshot.refuse_changed(raw, dict(hashes))
     measured = {
         row.path: _measured(row, examined, identities, examiner)
         for (row, _), examined in zip(readable, found, strict=True)
@@ -58,8 +76,10 @@ def scan(
     return rows, warnings
 
 
-def class_folders(raw: Path, positive: str) -> tuple[str, str]:
-    """The two class names, sorted; hidden folders are passed over.
+def class_folders(
+    raw: Path, positive: str, listed: tuple[str, ...] | None = None
+) -> tuple[str, str]:
+    """The two class names, sorted: those that are `listed`, else the folders that are there.
 
     Raises:
         DataError: missing or empty folder, another number of classes, or none that is `positive`.
@@ -67,9 +87,7 @@ def class_folders(raw: Path, positive: str) -> tuple[str, str]:
     layout = f"put the images into {raw}/<Class>/, one folder for each of two classes"
     if not raw.is_dir():
         raise DataError(f"the data folder {raw} does not exist; {layout}")
-    names = sorted(
-        entry.name for entry in raw.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    names = class_names(raw) if listed is None else listed
     if not names:
         raise DataError(f"the data folder {raw} holds no class folder; {layout}")
     if len(names) != 2:
@@ -85,36 +103,40 @@ def class_folders(raw: Path, positive: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _files(raw: Path, name: str) -> Iterator[Path]:
-    found = sorted(
-        path
-        for path in (raw / name).rglob("*")
-        if not path.name.startswith(".") and (path.is_symlink() or not path.is_dir())
-    )
-    if not found:
-        raise DataError(f"the class folder {raw / name} is empty; both classes need images")
-    yield from found
+def _files_of(raw: Path, classes: Sequence[str], snapshot: Snapshot | None) -> list[Path]:
+    by_class = {name: class_files(raw, name) for name in classes}
+    if snapshot:
+        return snapshot.only_listed(raw, chain.from_iterable(by_class.values()))
+    for name, files in by_class.items():
+        if not files:
+            raise DataError(f"the class folder {raw / name} is empty; both classes need images")
+    return list(chain.from_iterable(by_class.values()))
+
+
+def _check_count(raw: Path, files: Sequence[Path], announced: int | None) -> None:
+    """Refuses a folder that holds fewer images than whoever announced it has counted."""
+    found = count_images(file.name for file in files)
+    if announced is not None and found < announced:
+        raise DataError(
+            f"announced {announced} images, found {found} in {raw}: is the copy still going on? "
+            "Announce the data again once it is complete"
+        )
+    if announced is not None and found > announced:
+        log.warning("announced %d images, found %d: all of them are used", announced, found)
 
 
 def _listed(raw: Path, file: Path) -> ManifestRow:
     """A row by the file's name alone; set aside where it should not even be opened."""
     path = file.relative_to(raw)
-    name = path.as_posix().encode("utf-8", "backslashreplace").decode()
+    name = written_name(path)
     row = ManifestRow(path=name, label=path.parts[0], bytes=0)
     if name != path.as_posix():
         return row.aside("its name is not UTF-8; rename it")
-    if not _is_file_below(file, raw):
+    if not is_plain_file_below(file, raw):
         return row.aside(_NO_FILE)
     if file.suffix.lower() not in SUFFIXES:
         return row.aside(f"not an image file by its name; read are {', '.join(SUFFIXES)}")
     return row
-
-
-def _is_file_below(file: Path, raw: Path) -> bool:
-    try:
-        return file.resolve().is_relative_to(raw.resolve()) and file.is_file()
-    except (OSError, RuntimeError):  # a loop of links, or a folder that may not be entered
-        return False
 
 
 def _measured(

@@ -106,7 +106,7 @@ def demo(options: DemoOptions) -> int:
 
 def _data(options: DemoOptions, config: Config) -> tuple[Path, dict[str, Any]]:
     """The folder of raw data, filled with phantoms if it is empty, and the run's settings."""
-    conf: dict[str, Any] = {"weights": WEIGHTS}
+    conf: dict[str, Any] = {"weights": WEIGHTS, "force": True}  # a second demo shows it all again
     if options.data is not None:
         folder = options.data.expanduser().absolute()
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What holds for every DAG file: cheap parsing, an explained page, explicit limits, honest forms."""
+"""What holds for every DAG file: cheap parsing, an explained page, limits, honest forms."""
 
 from __future__ import annotations
 

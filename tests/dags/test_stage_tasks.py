@@ -157,3 +157,14 @@ def test_a_registry_that_is_away_as_the_run_begins_is_waited_for(
     with pytest.raises(AirflowException, match="registry at http://localhost:1/v2/") as raised:
         stage_task.run_stage("validate_data")
     assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_an_announcement_without_a_snapshot_is_held_to_its_count(stage_task: ModuleType) -> None:
+    event = SimpleNamespace(extra={"data_dir": "/new", "images": 322}, timestamp=1)
+    assert stage_task.chosen_settings(_context({}, [event])) == {
+        "paths.raw": "/new",
+        "data.announced_images": 322,
+    }
+    # What the form names is another folder: count and snapshot are not of it.
+    chosen = stage_task.chosen_settings(_context({"data_dir": "/mine"}, [event]))
+    assert chosen == {"paths.raw": "/mine"}

@@ -1,0 +1,42 @@
+"""What the tasks of the new-data DAG do in Airflow: the form in, the asset event out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import get_current_context
+
+from ml_tasks.announce import Announcement, announce, take_flag
+from ml_tasks.config import load_config
+from operators.assets import NEW_DATA
+from operators.stage_task import DEFAULT_CONFIG, as_airflow_says
+
+
+def look_for_data() -> dict[str, Any]:
+    """Announces the folder of the form, or the raw folder if a flag stands in it.
+
+    Airflow makes the event of the asset once this task has ended well, with what is set here.
+
+    Raises:
+        AirflowSkipException: there is nothing new.
+        AirflowFailException, AirflowException: see `as_airflow_says`.
+    """
+    context = get_current_context()
+    folder = (context["params"].get("data_dir") or "").strip()
+    with as_airflow_says():
+        config = load_config(Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG)))
+        made = announce(config, Path(folder) if folder else None)
+    context["outlet_events"][NEW_DATA].extra = made.extra()
+    return made.model_dump(mode="json")
+
+
+def take_the_flag(announced: dict[str, Any]) -> None:
+    """Takes away the flag of an announcement that has been made.
+
+    Raises:
+        AirflowException: it cannot be taken away; tried again.
+    """
+    with as_airflow_says():
+        take_flag(Announcement.model_validate(announced))
