@@ -30,6 +30,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from operators.assets import NEW_DATA
+from operators.notifier import MammoNotifier
 
 EVERY_FIVE_MINUTES = "*/5 * * * *"
 
@@ -57,6 +58,7 @@ EVERY_FIVE_MINUTES = "*/5 * * * *"
         "retries": 1,
         "retry_delay": timedelta(minutes=1),
         "execution_timeout": timedelta(hours=6),  # a first look reads every file once
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,
     },
 )

@@ -44,6 +44,9 @@ from typing import Any
 from airflow.sdk import (
     AssetOrTimeSchedule,
     CronTriggerTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    SyncCallback,
     dag,
     task,
     task_group,
@@ -51,8 +54,10 @@ from airflow.sdk import (
 
 from operators.assets import NEW_DATA, RETRAINING_WANTED
 from operators.form import FORM
+from operators.notifier import MammoNotifier
 
 WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
+LATE_AFTER = timedelta(days=6)
 
 
 @dag(
@@ -67,6 +72,13 @@ WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
     ),
     catchup=False,
     max_active_runs=1,
+    # Told of in time before the next Monday: three days that a try of train may take, and three
+    # that a decision may by default. Waiting in the queue counts, and so does waiting for a person.
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=LATE_AFTER,
+        callback=SyncCallback("operators.notifier.MammoNotifier", {"event": "late"}),
+    ),
     params=FORM,
     tags=["mammography"],
     default_args={
@@ -75,6 +87,7 @@ WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
         "retries": 1,
         "retry_delay": timedelta(minutes=1),
         "execution_timeout": timedelta(hours=6),
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,  # the stage's own last line says it for people
     },
 )
@@ -138,7 +151,10 @@ def mammography_retraining() -> None:
 
         return run_stage("evaluate")
 
-    @task.short_circuit(doc_md="PASS, FAIL or INCONCLUSIVE with the reasons; only a PASS goes on.")
+    @task.short_circuit(
+        on_success_callback=MammoNotifier("verdict"),
+        doc_md="PASS, FAIL or INCONCLUSIVE with the reasons; only a PASS goes on.",
+    )
     def gate() -> bool:
         from operators.stage_task import run_stage
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+import yaml
+from pydantic import Field, ValidationError, field_validator
 
 from ml_tasks.config_section import Section
+from ml_tasks.errors import ConfigError
 
 # Shorter than a week: a waiting run holds up the next one of the schedule.
 LONGEST_WAIT_HOURS = 144.0
@@ -68,3 +71,17 @@ class NotificationsConfig(Section):
             if address.count("@") != 1 or any(sign.isspace() for sign in address):
                 raise ValueError(f"holds {address!r}; an address is name@host")
         return to
+
+
+def load_notifications(path: Path) -> NotificationsConfig:
+    """Only this section of config.yaml: a mistake elsewhere in it must not silence its own notice.
+
+    Raises:
+        ConfigError: the file is no YAML, or the section is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        section = content.get("notifications") if isinstance(content, dict) else None
+        return NotificationsConfig.model_validate(section or {})
+    except (OSError, ValueError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{path}: notifications cannot be read ({error})") from None

@@ -77,6 +77,11 @@ def cron(timetable):
     inner = getattr(timetable, "timetable", timetable)
     return getattr(inner, "expression", None)
 
+def callbacks(found):
+    # A mapped task keeps what it was given: one callback or several.
+    found = found if isinstance(found, (list, tuple)) else [found] if found else []
+    return [type(each).__name__ for each in found]
+
 def fits(param):
     try:
         param.resolve()
@@ -95,7 +100,7 @@ def described(dag):
         "rules": lambda t: str(t.trigger_rule),
         "kinds": lambda t: getattr(t, "task_type", type(t).__name__),
         "outlets": lambda t: [a.name for a in t.outlets],
-        "on_failure": lambda t: len(list(t.on_failure_callback or ())),
+        "on_failure": lambda t: callbacks(t.on_failure_callback),
         "shown": lambda t: bool(getattr(t, "show_return_value_in_logs", False)),
     }
     params = ((k, dag.params.get_param(k)) for k in dag.params)
