@@ -138,6 +138,8 @@ def _copy_dags(root: Path) -> None:
             shutil.copytree(
                 PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
             )
+    for file in (PROJECT / "tests" / "airflow" / "dags").glob("*.py"):
+        shutil.copy(file, root / "dags")
     text = (PROJECT / "dags" / "mammography_retraining.py").read_text()
     weekly = 'WEEKLY = "0 3 * * 1"'
     assert weekly in text

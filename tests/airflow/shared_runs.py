@@ -68,6 +68,12 @@ def sample_run(
 
 
 @pytest.fixture(scope="session")
+def unchanged_run(airflow: LocalAirflow, sample_run: EndedRun, sample_data: Path) -> EndedRun:
+    """The sample run once more, before any other is completed."""
+    return run_to_end(airflow, {"data_dir": str(sample_data), "epochs": 3})
+
+
+@pytest.fixture(scope="session")
 def invalid_run(
     airflow: LocalAirflow, sample_run: EndedRun, tmp_path_factory: pytest.TempPathFactory
 ) -> EndedRun:
@@ -82,7 +88,7 @@ def invalid_run(
 
 
 @pytest.fixture(scope="session")
-def refused_run(airflow: LocalAirflow, sample_run: EndedRun, films: Path) -> EndedRun:
+def refused_run(airflow: LocalAirflow, unchanged_run: EndedRun, films: Path) -> EndedRun:
     """Real films, no pretrained weights, the default gate; started by an asset event."""
     before = {run.dag_run_id for run in airflow.api.runs(DAG_ID)}
     airflow.api.post_asset_event("mammography_new_data", {"data_dir": str(films)})
