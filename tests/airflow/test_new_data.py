@@ -72,9 +72,7 @@ class Announced:
 
 
 @pytest.fixture(scope="module")
-def announced(
-    airflow: LocalAirflow, unchanged_run: EndedRun, notices: Received
-) -> Iterator[Announced]:
+def announced(airflow: LocalAirflow, notices: Received) -> Iterator[Announced]:
     """Films of too few patients, so that the run ends in validate_data; one more comes late."""
     raw = airflow.config.paths.raw
     write_sample(raw, patients=4)
