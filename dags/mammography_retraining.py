@@ -44,9 +44,6 @@ from typing import Any
 from airflow.sdk import (
     AssetOrTimeSchedule,
     CronTriggerTimetable,
-    DeadlineAlert,
-    DeadlineReference,
-    SyncCallback,
     dag,
     task,
     task_group,
@@ -54,10 +51,10 @@ from airflow.sdk import (
 
 from operators.assets import NEW_DATA, RETRAINING_WANTED
 from operators.form import FORM
+from operators.lateness import late_after
 from operators.notifier import MammoNotifier
 
 WEEKLY = "0 3 * * 1"  # Monday, 03:00 UTC
-LATE_AFTER = timedelta(days=6)
 
 
 @dag(
@@ -74,11 +71,7 @@ LATE_AFTER = timedelta(days=6)
     max_active_runs=1,
     # Told of in time before the next Monday: three days that a try of train may take, and three
     # that a decision may by default. Waiting in the queue counts, and so does waiting for a person.
-    deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=LATE_AFTER,
-        callback=SyncCallback("operators.notifier.MammoNotifier", {"event": "late"}),
-    ),
+    deadline=late_after(timedelta(days=6)),
     params=FORM,
     tags=["mammography"],
     default_args={

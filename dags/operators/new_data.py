@@ -26,8 +26,9 @@ def look_for_data() -> dict[str, Any]:
     context = get_current_context()
     folder = (context["params"].get("data_dir") or "").strip()
     with as_airflow_says():
-        config = load_config(Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG)))
-        made = announce(config, Path(folder) if folder else None)
+        path = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+        config = load_config(path, {"paths.raw": folder} if folder else {})
+        made = announce(config, config.paths.raw if folder else None)
     context["outlet_events"][NEW_DATA].extra = made.extra()
     return made.model_dump(mode="json")
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback, dag, task
+from airflow.sdk import dag, task
+
+from operators.lateness import late_after
 
 
 @dag(
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(seconds=2),
-        callback=SyncCallback("operators.notifier.MammoNotifier", {"event": "late"}),
-    ),
+    deadline=late_after(timedelta(seconds=2)),
 )
 def late() -> None:
     @task(execution_timeout=timedelta(minutes=5))
