@@ -15,7 +15,8 @@ extra `{"data_dir": "/data/raw", "images": 322}`.
 
 **The retraining uses exactly the files of the snapshot**, even if more arrive before or while it
 runs; a file that is missing or changed by then fails it with the list. Put `_READY` there again for
-the ones that came later. **No flag** is a green run whose tasks are skipped. **A red look** says
+the ones that came later. **No flag** is a green run whose tasks are skipped; so is a flag while the retraining is paused, which
+would not hear of it. **A red look** says
 what is wrong: a copy that is still going on, a folder that cannot be read. The flag stays, and the
 next look tries again. A re-run looks anew.
 

@@ -59,7 +59,7 @@ def announce(config: Config, data: Path | None = None) -> Announcement:
         StorageError: no space left for the snapshot.
     """
     raw = config.paths.raw if data is None else data.expanduser().absolute()
-    flag = _flag(raw / READY)
+    flag = flag_in(raw)
     if data is None and flag is None:
         raise StageSkipped(f"no new data: there is no {READY} in {raw}")
     snapshot = take_snapshot(raw, config.paths.snapshots, config.paths.cache)
@@ -72,6 +72,11 @@ def announce(config: Config, data: Path | None = None) -> Announcement:
     )
     log.info(made.summary())
     return made
+
+
+def flag_in(raw: Path) -> Flag | None:
+    """The flag that says that new data have come into this folder."""
+    return _flag(raw / READY)
 
 
 def take_flag(made: Announcement) -> bool:

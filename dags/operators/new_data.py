@@ -8,10 +8,13 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from ml_tasks.announce import Announcement, announce, take_flag
+from ml_tasks.announce import Announcement, announce, flag_in, take_flag
 from ml_tasks.config import load_config
+from ml_tasks.errors import ConfigError, StageSkipped
 from operators.assets import NEW_DATA
 from operators.stage_task import DEFAULT_CONFIG, as_airflow_says
+
+RETRAINING = "mammography_retraining"
 
 
 def look_for_data() -> dict[str, Any]:
@@ -28,9 +31,26 @@ def look_for_data() -> dict[str, Any]:
     with as_airflow_says():
         path = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
         config = load_config(path, {"paths.raw": folder} if folder else {})
+        if folder or flag_in(config.paths.raw):
+            _check_heard(context, by_hand=bool(folder))
         made = announce(config, config.paths.raw if folder else None)
     context["outlet_events"][NEW_DATA].extra = made.extra()
     return made.model_dump(mode="json")
+
+
+def _check_heard(context: Any, by_hand: bool) -> None:
+    """Airflow keeps no event for a paused DAG: what is announced to it is lost.
+
+    Raises:
+        ConfigError: somebody announces data by hand.
+        StageSkipped: a flag is there; it stays until the retraining is switched on.
+    """
+    if not context["ti"].get_dag(RETRAINING).is_paused:
+        return
+    text = f"the DAG {RETRAINING} is paused and would not hear of the new data; switch it on"
+    if by_hand:
+        raise ConfigError(f"{text} and announce them again")
+    raise StageSkipped(f"{text}. The flag stays until then")
 
 
 def take_the_flag(announced: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ import pytest
 from ml_tasks.config import load_config, save_config
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.dataset.raw_files import READY
-from ml_tasks.local_stack.airflow_api import DagRun
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.records import ChangesRecord, ValidationRecord
@@ -22,7 +21,7 @@ from tests.airflow.runs import EndedRun, finish
 from tests.conftest import LocalAirflow
 from tests.dags.receivers import Received, webhook
 
-NEW_DATA = "mammography_new_data"
+NEW_DATA = "mammography_new_data"  # the DAG, and the asset
 
 
 def test_the_same_again_is_skipped_as_unchanged_with_the_reason(
@@ -62,46 +61,67 @@ def notices(airflow: LocalAirflow) -> Iterator[Received]:
 
 @dataclass(frozen=True)
 class Announced:
-    """A look that found a flag, the event that it made, and the run that the event started."""
+    """A look that found a flag, its announcement, and the run that the event started.
 
+    `later` is a run on the same announcement after one more film has come.
+    """
+
+    paused_look: dict[str, str | None]
     look: dict[str, str | None]
     raw: Path
-    snapshot: dict[str, Any]
+    made: dict[str, Any]
     files: int
     run: EndedRun
+    later: EndedRun
 
 
 @pytest.fixture(scope="module")
 def announced(airflow: LocalAirflow, notices: Received) -> Iterator[Announced]:
-    """Films of too few patients, so that the run ends in validate_data; one more comes late."""
+    """Films of too few patients, so that the runs end in validate_data."""
     raw = airflow.config.paths.raw
     write_sample(raw, patients=4)
     (raw / "metadata.csv").unlink()
     files = len(list(raw.glob("*/*.png")))
     (raw / READY).touch()
-    before = {run.dag_run_id for run in airflow.api.runs(DAG_ID)}
+    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(NEW_DATA)
     airflow.api.pause(DAG_ID)
     try:
-        airflow.api.wait_for_dag(NEW_DATA)
-        # It may also look by itself meanwhile: either way the flag is announced.
-        airflow.api.pause(NEW_DATA, False)
-        look = airflow.api.trigger(NEW_DATA, {}).dag_run_id
-        _until(lambda: airflow.api.run(NEW_DATA, look).ended, f"{look} to end")
-        airflow.api.pause(NEW_DATA)
-        states = {t.task_id: t.state for t in airflow.api.tasks(NEW_DATA, look)}
-        made = airflow.api.xcom(NEW_DATA, look, "look")
-        shutil.copy(next((raw / "Positive").glob("*.png")), raw / "Positive" / "late.png")
+        paused_look, _ = _look(airflow)
         airflow.api.pause(DAG_ID, False)
-
-        def new() -> list[DagRun]:
-            return [r for r in airflow.api.runs(DAG_ID) if r.dag_run_id not in before]
-
-        _until(new, "the event to start a run")
-        yield Announced(states, raw, made, files, finish(airflow, new()[0].dag_run_id))
+        seen = _ids(airflow)
+        look, made = _look(airflow)
+        run = _started(airflow, seen)
+        shutil.copy(next((raw / "Positive").glob("*.png")), raw / "Positive" / "late.png")
+        seen = _ids(airflow)
+        extra = {key: value for key, value in made.items() if key != "flag"}
+        airflow.api.post_asset_event(NEW_DATA, extra)
+        later = _started(airflow, seen)
+        yield Announced(paused_look, look, raw, made, files, run, later)
     finally:
         airflow.api.pause(NEW_DATA)
         airflow.api.pause(DAG_ID, False)
         shutil.rmtree(raw)
+
+
+def _look(airflow: LocalAirflow) -> tuple[dict[str, str | None], Any]:
+    """How the tasks of a look ended, and what it has announced."""
+    airflow.api.pause(NEW_DATA, False)
+    run = airflow.api.trigger(NEW_DATA, {}).dag_run_id
+    _until(lambda: airflow.api.run(NEW_DATA, run).ended, f"{run} to end")
+    airflow.api.pause(NEW_DATA)
+    states = {task.task_id: task.state for task in airflow.api.tasks(NEW_DATA, run)}
+    return states, airflow.api.xcom(NEW_DATA, run, "look") if states["look"] == "success" else None
+
+
+def _ids(airflow: LocalAirflow) -> set[str]:
+    return {run.dag_run_id for run in airflow.api.runs(DAG_ID)}
+
+
+def _started(airflow: LocalAirflow, seen: set[str]) -> EndedRun:
+    """The run that an event has started, once it has ended."""
+    _until(lambda: _ids(airflow) - seen, "the event to start a run")
+    return finish(airflow, next(iter(_ids(airflow) - seen)))
 
 
 def _until(what: Callable[[], object], named: str) -> None:
@@ -113,27 +133,35 @@ def _until(what: Callable[[], object], named: str) -> None:
 
 def test_a_flag_is_announced_and_then_taken(announced: Announced) -> None:
     assert announced.look == {"look": "success", "take_flag": "success"}
-    assert announced.snapshot["images"] == announced.files
+    assert announced.made["images"] == announced.files
     assert not (announced.raw / READY).exists()
     assert len(list(announced.raw.glob("_TAKEN-*"))) == 1
-
-
-def test_the_run_that_it_starts_uses_exactly_the_snapshot(announced: Announced) -> None:
-    """A film that came after the announcement is left for the next run."""
     assert announced.run.run.run_type == "asset_triggered"
     record = announced.run.paths.load(ValidationRecord)
-    assert record.snapshot == Path(announced.snapshot["snapshot"]).name
+    assert record.snapshot == Path(announced.made["snapshot"]).name
     assert record.raw == str(announced.raw)
-    assert record.images + record.quarantined == announced.files
+
+
+def test_no_flag_is_taken_while_the_retraining_would_not_hear_of_it(announced: Announced) -> None:
+    """Airflow makes no run of a paused DAG for an event, then or later."""
+    assert announced.paused_look == {"look": "skipped", "take_flag": "skipped"}
+
+
+def test_a_run_uses_exactly_the_snapshot(announced: Announced) -> None:
+    """A film that came after the announcement is left for the next run."""
+    records = [each.paths.load(ValidationRecord) for each in (announced.run, announced.later)]
+    assert [each.images + each.quarantined for each in records] == [announced.files] * 2
+    assert records[0].manifest_sha256 == records[1].manifest_sha256
     assert (announced.raw / "Positive" / "late.png").exists()
-    text = announced.run.text("validate_data")
+    text = announced.later.text("validate_data")
     assert f"exactly its {announced.files} images" in text
     assert "1 file(s) came after the snapshot" in text
 
 
-def test_its_failure_is_told_once_without_details(announced: Announced, notices: Received) -> None:
+def test_each_failure_is_told_once_without_details(announced: Announced, notices: Received) -> None:
     told = [post for post in notices.posts if post["event"] == "failure"]
-    assert [post["run"] for post in told] == [announced.run.run.dag_run_id]
+    runs = [announced.run.run.dag_run_id, announced.later.run.dag_run_id]
+    assert [post["run"] for post in told] == runs
     assert "validate_data failed (DataError)" in told[0]["text"]
     assert str(announced.raw) not in str(told)
 

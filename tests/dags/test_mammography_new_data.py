@@ -44,7 +44,8 @@ def test_the_page_says_how_to_announce(dag: dict[str, Any]) -> None:
 class _Place(SimpleNamespace):
     module: ModuleType
     raw: Path
-    events: dict[Any, Any]
+    event: SimpleNamespace
+    retraining: SimpleNamespace
     params: dict[str, Any]
 
 
@@ -62,10 +63,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Place:
     assets = importlib.import_module("operators.assets")
     events = {assets.NEW_DATA: SimpleNamespace(extra={})}
     params: dict[str, Any] = {"data_dir": None}
-    context = {"params": params, "outlet_events": events}
+    retraining = SimpleNamespace(is_paused=False)
+    task = SimpleNamespace(get_dag={"mammography_retraining": retraining}.__getitem__)
+    context = {"params": params, "outlet_events": events, "ti": task}
     monkeypatch.setattr(module, "get_current_context", lambda: context)
     event = events[assets.NEW_DATA]
-    return _Place(module=module, raw=config.paths.raw, event=event, params=params)
+    return _Place(
+        module=module, raw=config.paths.raw, event=event, params=params, retraining=retraining
+    )
 
 
 def test_without_a_flag_the_look_is_skipped(place: _Place) -> None:
@@ -110,3 +115,17 @@ def test_a_copy_that_goes_on_is_tried_again_and_a_wrong_folder_is_not(
     with pytest.raises(AirflowException, match="still going on") as raised:
         place.module.look_for_data()
     assert not isinstance(raised.value, AirflowFailException)
+
+
+def test_nothing_is_announced_to_a_retraining_that_is_paused(place: _Place) -> None:
+    """Airflow drops events for a paused DAG: the data would never be trained on."""
+    place.retraining.is_paused = True
+    with pytest.raises(AirflowSkipException, match="no new data"):
+        place.module.look_for_data()
+    (place.raw / READY).touch()
+    with pytest.raises(AirflowSkipException, match="is paused .* The flag stays"):
+        place.module.look_for_data()
+    place.params["data_dir"] = str(place.raw)
+    with pytest.raises(AirflowFailException, match="is paused .* announce them again"):
+        place.module.look_for_data()
+    assert place.event.extra == {} and (place.raw / READY).exists()
