@@ -13,6 +13,7 @@ from ml_tasks import check_changes as stage
 from ml_tasks import sequences
 from ml_tasks.check_changes import check_changes, last_completed, settings_sha256
 from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.errors import StageSkipped
 from ml_tasks.records import ChangesRecord, Decision, ReleaseRecord, Verdict
 from ml_tasks.run_paths import RECORD, RunPaths
 from ml_tasks.storage import write_bytes
@@ -153,7 +154,7 @@ def test_a_run_that_was_not_to_ship_is_complete(
 ) -> None:
     monkeypatch.setenv("SKIP_DOCKER", "1")
     run = place.completed(Verdict.PASS)
-    with pytest.raises(sequences.StageSkipped):
+    with pytest.raises(StageSkipped):
         sequences._stage("build_image")(run, place.config)
     assert "was not to ship (SKIP_DOCKER is set" in place.check().compared_end
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 
 def late_after(interval: timedelta) -> DeadlineAlert:

@@ -23,7 +23,7 @@ _SECONDS = 20.0  # for a webhook to answer
 _WEBHOOKS = ("slackwebhook", "http", "https")
 
 
-class MammoNotifier(BaseNotifier):
+class MammoNotifier(BaseNotifier):  # type: ignore[misc]  # Airflow's stub has it as Any
     """A notice of one kind of event: `on_failure_callback=MammoNotifier("failure")`.
 
     `line` says what happened where the context cannot tell (drift).

@@ -178,9 +178,12 @@ def test_files_that_were_read_before_are_not_read_again(
     monkeypatch.setattr("ml_tasks.dataset.seen_files._TICK", -1.0)  # their ctime is of just now
     take_snapshot(raw, raw.parent / "snapshots", scan_cache)
     read: list[Path] = []
-    monkeypatch.setattr(
-        announcement, "sha256_file", lambda path: read.append(path) or sha256_file(path)
-    )
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return sha256_file(path)
+
+    monkeypatch.setattr(announcement, "sha256_file", noted)
     take_snapshot(raw, raw.parent / "snapshots", scan_cache)
     assert [path for path in read if raw in path.parents] == []
 
