@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+from datetime import timedelta
 from email import message_from_string
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from airflow.sdk import Connection
 
 from tests.dags.described import DAGS, describe
@@ -180,3 +182,20 @@ def test_the_retraining_tells_of_failures_and_lateness() -> None:
     (late,) = dag["deadlines"]
     week, longest = 7 * 86400, max(dag["timeouts"].values())
     assert longest < late < week, "told of before the next run of the schedule must wait"
+
+
+def test_an_executor_can_run_the_notice_of_a_deadline(
+    notifier: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Airflow's own code: it imports the path that the DAG names, with the DAG folder known."""
+    from airflow.sdk.execution_time.callback_supervisor import execute_callback
+
+    alert = importlib.import_module("operators.lateness").late_after(timedelta(days=6))
+    with webhook() as received:
+        connect(monkeypatch, f"http://127.0.0.1:{received.port}")
+        kwargs = {**alert.callback.kwargs, "context": dict(LATE)}
+        done = execute_callback(
+            alert.callback.path, kwargs, Path("late.py"), DAGS, structlog.get_logger()
+        )
+    assert done == (True, None)
+    assert [post["event"] for post in received.posts] == ["late"]
