@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
+from ml_tasks.cli_approve import add_answer, answer_or_ask
 from ml_tasks.cli_release import Command, add_release_commands, config_here
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES, Decision
+from ml_tasks.release.approval import ApprovalRecord
+from ml_tasks.release.audit import acting, person_here
 
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 no PASS)."""
+    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 does not
+    ship, 4 a person must decide first)."""
     chosen = _parser().parse_args(arguments)
     return guarded(lambda: chosen.command(chosen))
 
@@ -30,7 +34,8 @@ def guarded(command: Callable[[], int]) -> int:
     """Runs `command`; an expected error becomes one readable message and an exit status."""
     log_to_terminal()
     try:
-        return command()
+        with acting(person_here()):
+            return command()
     except MammoError as error:
         sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
         return error.exit_status
@@ -85,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
             which = command.add_mutually_exclusive_group(required=True)
             which.add_argument("--replay", type=int, metavar="N", help=_REPLAY)
         which.add_argument("--run", required=which is command, help="the run's id")
+        if stage == ApprovalRecord.stage:
+            add_answer(command)
         command.set_defaults(stage=stage)
     whole = _command(commands, "run", _run, "all stages of a new run, without Airflow")
     whole.add_argument("--run", help="the new run's id; the time if not given")
@@ -137,6 +144,8 @@ def _stage(chosen: argparse.Namespace) -> int:
     settings = parse_settings(chosen.set)
     if getattr(chosen, "replay", None) is not None:
         return _replay(chosen, settings)
+    if chosen.stage == ApprovalRecord.stage:
+        return answer_or_ask(chosen, settings)
     if chosen.stage == STAGES[0]:
         sequences.begin_run(chosen.run, chosen.config, settings)
     record = sequences.run_stage(chosen.stage, chosen.run, chosen.config, settings)

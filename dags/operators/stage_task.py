@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from ml_tasks.errors import (
     WorkersLost,
 )
 from ml_tasks.records import STAGES
+from ml_tasks.release.audit import acting
 from operators.form import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -53,8 +56,8 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     context = get_current_context()
-    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    try:
+    config = config_file()
+    with readable_errors(), acting(who_started(context)):
         if stage == STAGES[0]:
             sequences.begin_run(
                 context["run_id"],
@@ -63,6 +66,34 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
             )
         record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
         return record.model_dump(mode="json")
+
+
+def gate_opens() -> bool:
+    """Runs the stage gate; whether anything follows it: a PASS, or a person who is to decide."""
+    run_stage("gate")
+    with readable_errors():
+        return sequences.gate_opens(get_current_context()["run_id"], config_file())
+
+
+def config_file() -> Path:
+    """Where the settings are that a run begins with."""
+    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+
+
+def who_started(context: Any) -> str:
+    """Who triggered the run on the page; empty where the schedule or an event did."""
+    return str(getattr(context.get("dag_run"), "triggering_user_name", None) or "")
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Around the work of a task: its errors as Airflow's, with what to do as the log's last lines.
+
+    Raises:
+        AirflowSkipException, AirflowFailException, AirflowException: as `run_stage` says.
+    """
+    try:
+        yield
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:
