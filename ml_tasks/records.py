@@ -203,7 +203,7 @@ class Decision(StageRecord):
     def summary(self) -> str:
         told = {
             Verdict.PASS: "PASSED the gate",
-            Verdict.INCONCLUSIVE: "is INCONCLUSIVE at the gate, so it ships only if a person approves",
+            Verdict.INCONCLUSIVE: "is INCONCLUSIVE at the gate, so it ships only by approval",
             Verdict.FAIL: "FAILED the gate",
         }[self.verdict]
         shown = [rule for rule in self.rules if rule.verdict is self.verdict]

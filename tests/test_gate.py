@@ -55,7 +55,7 @@ def noted(toy: ToyRun) -> None:
             0.95,
             0.81,
             Verdict.INCONCLUSIVE,
-            "is INCONCLUSIVE at the gate, so it does not ship unless a person approves it: AUC",
+            "is INCONCLUSIVE at the gate, so it ships only by approval: AUC",
         ),
     ],
 )
