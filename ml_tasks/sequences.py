@@ -170,7 +170,9 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     config = load_config(run.config).model_copy(update={"release": config.release})
     try:
         for stage in (ApprovalRecord.stage, *IMAGE_STAGES):
-            _stage(stage)(run, config)
+            record = _stage(stage)(run, config)
+            if isinstance(record, ApprovalRecord) and not record.passed:
+                raise GateRefused(f"nothing is pushed: {record.summary()}")
     except StageSkipped as skipped:
         raise ReleaseError(f"nothing was pushed: {skipped}") from None
     return run.load(ReleaseRecord)

@@ -23,6 +23,7 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
     """
 
     def __init__(self, **options: Any) -> None:
+        options.pop("params", None)  # Airflow hands those of the DAG's form to every task
         super().__init__(
             subject=SUBJECT,
             params={
@@ -30,6 +31,7 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
                     "",
                     type="string",
                     maxLength=2000,
+                    source="task",
                     title="Reason",
                     description="Why. An approval without a reason does not count.",
                 )
