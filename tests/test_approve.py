@@ -173,9 +173,7 @@ def test_judging_anew_voids_the_approval(unsure: ToyRun) -> None:
     unsure.run.seal(
         unsure.run.stage("gate"), decision.model_copy(update={"production": "sha256:2"})
     )
-    with pytest.raises(
-        StageOrderError, match="approve .* was made from an earlier attempt of gate"
-    ):
+    with pytest.raises(StageOrderError, match="approve .* from an earlier attempt of gate"):
         cleared(unsure.run, unsure.config, "nothing is pushed")
     with pytest.raises(ApprovalPending):
         approve.approve(unsure.run, unsure.config)
@@ -287,7 +285,7 @@ def test_the_command_asks_takes_the_answer_and_ends_with_its_status(
 def test_a_release_by_hand_stops_where_a_person_must_decide(
     unsure: ToyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It never waits; once approved, it goes on to the image, for which no engine is wanted here."""
+    """It never waits; once approved, it goes on to the image (here no engine is wanted)."""
     monkeypatch.setenv("SKIP_DOCKER", "1")
     assert command(unsure, name="release") == 4
     yes(unsure)
