@@ -125,7 +125,7 @@ def test_the_command_tells_each_check_and_ends_with_1_where_one_failed(
     [
         ("bundle/model.onnx", {"bundle", "layer"}),
         ("bundle/SHA256SUMS", {"bundle", "layer", "labels", "sums"}),
-        ("bundle/decision.json", {"bundle", "layer", "gate"}),
+        ("bundle/decision.json", {"bundle", "layer", "gate", "approval"}),
         ("bundle/lineage.json", {"bundle", "layer", "lineage", "labels"}),
         ("record/sbom.json", {"sbom"}),
         ("record/statement.dsse.json", {"statement"}),
