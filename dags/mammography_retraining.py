@@ -1,7 +1,7 @@
 """Takes raw mammograms to a tested, pushed Docker image of the inference service.
 
 `validate_data → check_changes → preprocess (plan → clean, in shards → assemble) → train →
-evaluate → gate → build_image → smoke_test → push_model`
+evaluate → gate → approve → build_image → smoke_test → push_model`
 
 **Starts** every Monday at 03:00 UTC, when new data are announced (an event of the asset
 `mammography_new_data`, whose extra names the folder: `{"data_dir": "/data/raw"}`), or by hand with
@@ -17,6 +17,7 @@ evaluate → gate → build_image → smoke_test → push_model`
 | train | trains DenseNet-121, one line in the log for each epoch | `train/` model.h5, classes.json, history; `logs/` |
 | evaluate | judges the very model that would ship, on patients it has never seen | `evaluate/` model.onnx, metrics, report |
 | gate | PASS, FAIL or INCONCLUSIVE, with one sentence for each rule | `gate/` decision.json |
+| approve | asks a person, where one must decide (Required Actions); else ends at once | `approve/`, `releases/audit.jsonl` |
 | build_image | seals the release and builds the image | `build_image/`, `releases/<version>/` |
 | smoke_test | runs that very image and compares its answers with the evaluated ones | `smoke_test/` smoke.json |
 | push_model | pushes it, checks the digest, then moves `production` | `push_model/`, `releases/<version>/record/` |
@@ -28,7 +29,8 @@ equal to; tick *Train even if nothing changed* to train all the same.
 
 **A model that does not pass the gate is a normal outcome:** the run is green, what follows is skipped,
 and the reasons are the last lines of the gate's log. INCONCLUSIVE means that the test patients are too
-few to tell; such a model is not shipped. **A red task** says in its log what is wrong and
+few to tell; such a model ships only if a person approves it, with a reason. A rejection and no answer in
+time (`approval.timeout_hours`) end green, too. The answer stands in the log that `mammo audit` shows. **A red task** says in its log what is wrong and
 what to do; mend that, then clear the task: it and what follows run again. A re-run of a stage
 replaces its own output and nothing else; train goes on after its last complete epoch. A changed setting needs a new run. One run goes at a time; `production` moves last.
 
@@ -49,6 +51,7 @@ from airflow.sdk import (
     task_group,
 )
 
+from operators.approval import PersonApproval
 from operators.assets import NEW_DATA, RETRAINING_WANTED
 from operators.form import FORM
 from operators.lateness import late_after
@@ -146,12 +149,22 @@ def mammography_retraining() -> None:
 
     @task.short_circuit(
         on_success_callback=MammoNotifier("verdict"),
-        doc_md="PASS, FAIL or INCONCLUSIVE with the reasons; only a PASS goes on.",
+        doc_md="PASS, FAIL or INCONCLUSIVE with the reasons. A PASS goes on, and INCONCLUSIVE "
+        "where a person is to be asked.",
     )
     def gate() -> bool:
-        from operators.stage_task import run_stage
+        from operators.stage_task import gate_opens
 
-        return bool(run_stage("gate")["verdict"] == "PASS")
+        return gate_opens()
+
+    approve = PersonApproval(
+        task_id="approve",
+        notifiers=MammoNotifier("approval"),
+        # Of the work before and after the wait; the wait itself has approval.timeout_hours.
+        execution_timeout=timedelta(minutes=15),
+        doc_md="Asks a person on the page (Required Actions): where the gate cannot tell, always, "
+        "or never (`approval.ask`). Cleared, it asks again.",
+    )
 
     @task(queue="build", doc_md="Seals the release and builds the image of the service.")
     def build_image() -> dict[str, Any]:
@@ -183,6 +196,7 @@ def mammography_retraining() -> None:
         >> train()
         >> evaluate()
         >> gate()
+        >> approve
         >> build_image()
         >> smoke_test()
         >> push_model()

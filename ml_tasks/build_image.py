@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config
-from ml_tasks.errors import GateRefused, ReleaseError
+from ml_tasks.errors import ReleaseError
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.records import (
@@ -19,6 +19,8 @@ from ml_tasks.records import (
     TrainRecord,
     ValidationRecord,
 )
+from ml_tasks.release.approval import cleared, keep_approval
+from ml_tasks.release.audit import Deed, noted_once
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import build_release_image
@@ -39,15 +41,14 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     A re-run on the same results gives the same release and the same image.
 
     Raises:
-        GateRefused: the gate's verdict is not PASS.
+        GateRefused: neither the gate nor a person lets it ship.
         StageOrderError: an earlier stage is missing, or was run anew since the gate judged.
+        AuditError: the audit log is damaged, so that no approval can be told from it.
         ReleaseError: a file is not the one that was judged, the serving base is missing, or the
             build failed.
         EngineUnavailable: the engine stopped answering; the sealed release is kept.
     """
-    decision = run.load(Decision)
-    if not decision.passed:
-        raise GateRefused(f"no image is built of a model that {decision.summary()}")
+    decision, approval = cleared(run, config, "no image is built")
     _check_chain(run, decision)
     _check_files(run)
     serving_base = serving_base_reference(client)
@@ -56,6 +57,8 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     keep_training_data(
         bundle, run.unaltered(cleaned, "training_data.npz", cleaned.training_data_sha256)
     )
+    keep_approval(bundle, approval)
+    noted_once(config.paths.releases, Deed.RELEASED, version_of(bundle), f"run {run.run_id}")
     log.info("release sealed: %s", bundle)
     image = build_release_image(client, bundle, config.release.image, serving_base)
     keep_sbom(client, bundle, image.id)

@@ -39,6 +39,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "drift": (),
     "housekeeping": (),
     "notifications": (),  # who is told
+    "approval": ("timeout_hours",),  # how long an answer is waited for
     "data": ("snapshot", "announced_images"),  # which files: compared by content
     "cleaning": ("shards", "workers"),  # how the work is shared out; the result is the same
     "release": ("registry_url", "push_attempts", "signing_key"),  # how the registry is reached

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks import sequences
+from ml_tasks.cli_approve import add_answer, answer_or_ask
 from ml_tasks.cli_operation import add_operation_commands
 from ml_tasks.cli_release import Command, add_release_commands, config_here
 from ml_tasks.config import Config, load_config, parse_settings
@@ -17,12 +18,15 @@ from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import STAGES, ChangesRecord, Decision
+from ml_tasks.release.approval import ApprovalRecord
+from ml_tasks.release.audit import acting, person_here
 
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 no PASS)."""
+    """Runs one command; gives its exit status (0 done, 1 failed, 2 bad settings, 3 does not
+    ship, 4 a person must decide first)."""
     chosen = _parser().parse_args(arguments)
     return guarded(lambda: chosen.command(chosen))
 
@@ -31,7 +35,8 @@ def guarded(command: Callable[[], int]) -> int:
     """Runs `command`; an expected error becomes one readable message and an exit status."""
     log_to_terminal()
     try:
-        return command()
+        with acting(person_here()):
+            return command()
     except MammoError as error:
         sys.stderr.write(f"\n{type(error).__name__}: {error}\n")
         return error.exit_status
@@ -88,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         which.add_argument("--run", required=which is command, help="the run's id")
         if stage == ChangesRecord.stage:
             command.add_argument("--force", action="store_true", help="go on in any case")
+        if stage == ApprovalRecord.stage:
+            add_answer(command)
         command.set_defaults(stage=stage)
     whole = _command(commands, "run", _run, "all stages of a new run, without Airflow")
     whole.add_argument("--run", help="the new run's id; the time if not given")
@@ -141,6 +148,8 @@ def _stage(chosen: argparse.Namespace) -> int:
     settings = parse_settings(chosen.set)
     if getattr(chosen, "replay", None) is not None:
         return _replay(chosen, settings)
+    if chosen.stage == ApprovalRecord.stage:
+        return answer_or_ask(chosen, settings)
     if chosen.stage == STAGES[0]:
         sequences.begin_run(chosen.run, chosen.config, settings)
     force = getattr(chosen, "force", False)

@@ -1,4 +1,4 @@
-"""The commands for what was shipped: `mammo releases`, `mammo rollback`, `mammo prune`."""
+"""The commands for what was shipped: `mammo releases`, `rollback`, `prune` and `audit`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import EngineUnavailable
+from ml_tasks.release.audit import person_here
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ def add_release_commands(add: Callable[[str, Command, str], argparse.ArgumentPar
     prune.add_argument("--keep", type=_count, required=True, metavar="N", help="newest that stay")
     prune.add_argument("--yes", action="store_true", help="remove them")
     prune.add_argument("--bundles", action="store_true", help="their sealed bundles, too")
+    audit = add("audit", _audit, "who decided and did what, and whether the log of it is whole")
+    audit.add_argument("--json", action="store_true", help="for programs")
+    audit.add_argument("--complete", action="store_true", help="note the moves that it lacks")
 
 
 def _releases(chosen: argparse.Namespace) -> int:
@@ -44,12 +48,25 @@ def _rollback(chosen: argparse.Namespace) -> int:
     from ml_tasks.tracking.process import register_meanwhile
 
     config = config_here(chosen)
-    move = roll_back(config, chosen.version, chosen.reason)
+    move = roll_back(config, chosen.version, chosen.reason, person_here())
     sys.stdout.write(f"production serves {move.version} ({move.digest})\n")
     sys.stdout.flush()
     if config.tracking.enabled:
         register_meanwhile(config)
     return 0
+
+
+def _audit(chosen: argparse.Namespace) -> int:
+    from ml_tasks.release.audit_check import check_audit
+    from ml_tasks.release.audited_moves import note_missing
+
+    config = config_here(chosen)
+    if chosen.complete:
+        for move in note_missing(config.paths.releases):
+            log.info("noted the move to %s at %s", move.version, move.moved_at)
+    found = check_audit(config)
+    sys.stdout.write(f"{found.model_dump_json(indent=2)}\n" if chosen.json else found.table())
+    return 1 if found.problems else 0
 
 
 def _prune(chosen: argparse.Namespace) -> int:

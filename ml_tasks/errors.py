@@ -92,6 +92,12 @@ class AuditError(MammoError):
 class ApprovalPending(MammoError):
     """A person must decide before this goes on; nobody has yet."""
 
+    exit_status = 4
+
+
+class ApprovalRefused(MammoError):
+    """An answer that does not count: nobody was asked, or it lacks a name or a reason."""
+
 
 class DriftError(MammoError):
     """What the service sees cannot be compared with what the model was trained on."""

@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 
 from ml_tasks.config import Config
-from ml_tasks.errors import GateRefused, ReleaseError
+from ml_tasks.errors import ReleaseError
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.release.approval import cleared
+from ml_tasks.release.audit import read_audit
 from ml_tasks.release.bundle import add_record, verify
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.engine import DockerClient
@@ -29,10 +31,11 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
     same.
 
     Raises:
-        GateRefused: the gate's verdict is not PASS any more.
+        GateRefused: neither the gate nor a person lets it ship any more.
         ProductionMoved: something else is in production by now than the gate compared with, or
             this very release was taken out of it.
         ChampionError: the release ledger is damaged, so that no move could be noted.
+        AuditError: the audit log is.
         StageOrderError: smoke_test is missing, or another image was built since.
         ReleaseError: the tested image is another one than the built one, or the release altered.
         PushRefused: the registry wants another login, or holds another image as this version.
@@ -40,18 +43,21 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
         EngineUnavailable: the engine stopped answering.
     """
     image, smoke = run.load(ImageRecord), run.load(SmokeRecord)
-    decision = _passed(run, image)
+    # Judged or asked anew since the image was built, a model ships only by what counts now.
+    decision, approval = cleared(run, config, "nothing is pushed")
+    run.check_built_on(image, Decision)
     run.check_built_on(smoke, ImageRecord)
     _check_tested(image, smoke)
     verify(Path(image.bundle))
     check_release_image(client, image.image_id, Path(image.bundle))
     read_moves(config.paths.releases)  # a damaged ledger stops it before anything is pushed
+    read_audit(config.paths.releases)  # and so does a damaged audit log
     shipment = Shipment(image, decision, config)
     with Registry(config.release) as registry:
         report, manifest = shipment.push_version(client, registry)
         # The image is in the registry, read back, and serves nobody yet: nothing serves without
         # its statement.
-        attest(config, client, image, smoke, report.digest)
+        attest(config, client, image, smoke, report.digest, approval)
         done = shipment.move_production(registry, manifest)
     with run.writing(ReleaseRecord.stage) as work:
         record = ReleaseRecord(
@@ -70,15 +76,6 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
         run.seal(work, record)
     log.info("%s", record.summary())
     return record
-
-
-def _passed(run: RunPaths, image: ImageRecord) -> Decision:
-    """Judged anew since the image was built, a model ships only by what the gate says now."""
-    decision = run.load(Decision)
-    if not decision.passed:
-        raise GateRefused(f"nothing is pushed of a model that {decision.summary()}")
-    run.check_built_on(image, Decision)
-    return decision
 
 
 def _check_tested(image: ImageRecord, smoke: SmokeRecord) -> None:

@@ -246,7 +246,7 @@ class Decision(StageRecord):
     def summary(self) -> str:
         told = {
             Verdict.PASS: "PASSED the gate",
-            Verdict.INCONCLUSIVE: "is INCONCLUSIVE at the gate, so it does not ship",
+            Verdict.INCONCLUSIVE: "is INCONCLUSIVE at the gate, so it ships only by approval",
             Verdict.FAIL: "FAILED the gate",
         }[self.verdict]
         shown = [rule for rule in self.rules if rule.verdict is self.verdict]
@@ -327,18 +327,16 @@ class ReleaseRecord(StageRecord):
         )
 
 
-# The order of the pipeline.
-STAGES: tuple[str, ...] = tuple(
-    record.stage
-    for record in (
-        ValidationRecord,
-        ChangesRecord,
-        PreprocessRecord,
-        TrainRecord,
-        EvaluationRecord,
-        Decision,
-        ImageRecord,
-        SmokeRecord,
-        ReleaseRecord,
-    )
+# The order of the pipeline. The record of approve lies with its rules, in release/approval.py.
+STAGES: tuple[str, ...] = (
+    ValidationRecord.stage,
+    ChangesRecord.stage,
+    PreprocessRecord.stage,
+    TrainRecord.stage,
+    EvaluationRecord.stage,
+    Decision.stage,
+    "approve",
+    ImageRecord.stage,
+    SmokeRecord.stage,
+    ReleaseRecord.stage,
 )

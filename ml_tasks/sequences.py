@@ -21,6 +21,7 @@ from ml_tasks.records import (
     StageRecord,
     TrainRecord,
 )
+from ml_tasks.release.approval import ApprovalRecord, goes_on
 from ml_tasks.release.champion import find_champion, note_champion
 from ml_tasks.release.current_model import publish, published_run
 from ml_tasks.run_paths import RunPaths
@@ -73,9 +74,12 @@ def run_stage(
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
-    """Every stage in order; only a PASS of the gate goes on to the image.
+    """Every stage in order; what does not pass the gate, or a person, is no image.
 
     A person asked for this run: it goes on even if nothing has changed.
+
+    Raises:
+        ApprovalPending: a person must decide first; this does not wait, and says how it goes on.
     """
     config = begin_run(run_id, config_path, settings)
     run = RunPaths(config.paths.runs, run_id)
@@ -86,9 +90,23 @@ def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Deci
         except StageSkipped as skipped:
             log.info("%s and what follows is skipped: %s", stage, skipped)
             break
-        if isinstance(record, Decision) and not record.passed:
+        if isinstance(record, Decision) and not goes_on(record.verdict, config.approval.ask):
+            break
+        if isinstance(record, ApprovalRecord) and not record.passed:
             break
     return run.load(Decision)
+
+
+def reopened(run_id: str, config_path: Path) -> tuple[RunPaths, Config]:
+    """A run that has begun, and the settings that it began with."""
+    run = RunPaths.reopen(load_config(config_path).paths.runs, run_id)
+    return run, load_config(run.config)
+
+
+def gate_opens(run_id: str, config_path: Path) -> bool:
+    """Whether anything follows the gate of a run: it passed, or a person is to decide."""
+    run, config = reopened(run_id, config_path)
+    return goes_on(run.load(Decision).verdict, config.approval.ask)
 
 
 def clean(config: Config) -> PreprocessRecord:
@@ -151,13 +169,17 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     Raises:
         ReleaseError: nothing has passed the gate yet, or a stage would be left out: who pushes by
             hand must not take a skip for a release.
+        GateRefused: neither the gate nor a person lets it ship.
+        ApprovalPending: a person must decide first; says by which command.
     """
     run = RunPaths.reopen(config.paths.runs, run_id or published_run(config))
     # The run's own settings, but where to ship to is decided now.
     config = load_config(run.config).model_copy(update={"release": config.release})
     try:
-        for stage in IMAGE_STAGES:
-            _stage(stage)(run, config)
+        for stage in (ApprovalRecord.stage, *IMAGE_STAGES):
+            record = _stage(stage)(run, config)
+            if isinstance(record, ApprovalRecord) and not record.passed:
+                raise GateRefused(f"nothing is pushed: {record.summary()}")
     except StageSkipped as skipped:
         raise ReleaseError(f"nothing was pushed: {skipped}") from None
     return run.load(ReleaseRecord)

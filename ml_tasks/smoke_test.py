@@ -25,6 +25,7 @@ from ml_tasks.records import (
     Split,
 )
 from ml_tasks.release.answers import TOLERANCE, Answer, Judged, try_answers, try_latency
+from ml_tasks.release.approval import cleared
 from ml_tasks.release.bundle import verify
 from ml_tasks.release.container import RunningImage, isolated
 from ml_tasks.release.engine import DockerClient, engine_errors
@@ -53,13 +54,15 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
 
     Raises:
         StageOrderError: build_image is missing, or the gate judged anew since.
+        GateRefused: neither the gate nor a person lets it ship any more.
         DataError: a raw test image is gone or was changed since validation.
         ReleaseError: the image is another one, does not become ready, or fails a trial.
         EngineUnavailable: the engine stopped answering.
     """
     image = run.load(ImageRecord)
     run.check_built_on(image, Decision)
-    run.check_built_on(run.load(Decision), EvaluationRecord)
+    decision, _ = cleared(run, config, "no image is tested")
+    run.check_built_on(decision, EvaluationRecord)
     verify(Path(image.bundle))
     check_release_image(client, image.image_id, Path(image.bundle))
     samples = _samples(run, max(config.release.smoke_images, FEWEST))

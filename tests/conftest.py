@@ -132,7 +132,8 @@ def airflow(
 
 
 def _copy_dags(root: Path) -> None:
-    """The DAGs as they are, and the retraining once more, every minute, to see its cron fire."""
+    """The DAGs as they are, the retraining once more, every minute, to see its cron fire, and
+    the question to a person alone."""
     for name in ("dags", "plugins"):
         if (PROJECT / name).exists():
             shutil.copytree(
@@ -148,6 +149,7 @@ def _copy_dags(root: Path) -> None:
         "    dag_display_name=", f'    dag_id="{EVERY_MINUTE}",\n    dag_display_name='
     )
     (root / "dags" / "every_minute.py").write_text(text)
+    shutil.copy(PROJECT / "tests" / "airflow" / "approval_only.py", root / "dags")
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,12 @@ def noted(toy: ToyRun) -> None:
     [
         (0.95, 0.95, Verdict.PASS, "PASSED the gate: accuracy 0.950 reaches 0.80; AUC"),
         (0.3, 0.95, Verdict.FAIL, "FAILED the gate: accuracy 0.300 is below 0.80"),
-        (0.95, 0.81, Verdict.INCONCLUSIVE, "is INCONCLUSIVE at the gate, so it does not ship: AUC"),
+        (
+            0.95,
+            0.81,
+            Verdict.INCONCLUSIVE,
+            "is INCONCLUSIVE at the gate, so it ships only by approval: AUC",
+        ),
     ],
 )
 def test_the_decision_is_written_with_its_reasons(

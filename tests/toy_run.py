@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
+from ml_tasks.approve import not_needed
 from ml_tasks.config import Config, PathsConfig, save_config
 from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.dataset.manifest import IndexRow, write_rows
@@ -117,7 +118,9 @@ def make_toy_run(
     champion: Champion = NO_CHAMPION,
     models: Path | None = None,
 ) -> ToyRun:
-    """Writes preprocess, train, evaluate and gate of one run below `root`, with true hashes.
+    """Writes preprocess to approve of one run below `root`, with true hashes.
+
+    Of a run that did not pass, nobody has decided.
 
     `shift` is added to the evaluated probabilities: the shipped model then answers otherwise;
     `champion` is what was in production as the run began; `models` is a folder with model.h5 and
@@ -135,6 +138,8 @@ def make_toy_run(
     _train(run, models)
     _evaluate(run, root / "raw", index, shift, models)
     _gate(run, verdict, champion.digest)
+    if verdict is Verdict.PASS:
+        not_needed(run, config)
     return ToyRun(run, config)
 
 
@@ -300,6 +305,13 @@ GOOD = {
 OUTLINE_CONTROL = ControlResult(name=OUTLINE, images=200, auc=0.5, low=0.42, high=0.58)
 
 
+_SENTENCES = {
+    Verdict.PASS: "accuracy 0.9 is at least 0.8",
+    Verdict.INCONCLUSIVE: "whether accuracy reaches 0.8 cannot be told from 4 test patients",
+    Verdict.FAIL: "accuracy 0.4 is below 0.8",
+}
+
+
 def _gate(run: RunPaths, verdict: Verdict, production: str | None) -> None:
     passed = verdict is Verdict.PASS
     rule = RuleResult(
@@ -307,7 +319,7 @@ def _gate(run: RunPaths, verdict: Verdict, production: str | None) -> None:
         value=0.9 if passed else 0.4,
         bound=0.8,
         verdict=verdict,
-        sentence=f"accuracy 0.{9 if passed else 4} is {'at least' if passed else 'below'} 0.8",
+        sentence=_SENTENCES[verdict],
     )
     with run.writing("gate") as work:
         record = Decision(

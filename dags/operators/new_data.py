@@ -12,7 +12,7 @@ from ml_tasks.announce import Announcement, announce, flag_in, take_flag
 from ml_tasks.config import load_config
 from ml_tasks.errors import ConfigError, StageSkipped
 from operators.assets import NEW_DATA
-from operators.stage_task import DEFAULT_CONFIG, as_airflow_says
+from operators.stage_task import DEFAULT_CONFIG, readable_errors
 
 RETRAINING = "mammography_retraining"
 
@@ -24,11 +24,11 @@ def look_for_data() -> dict[str, Any]:
 
     Raises:
         AirflowSkipException: there is nothing new.
-        AirflowFailException, AirflowException: see `as_airflow_says`.
+        AirflowFailException, AirflowException: see `readable_errors`.
     """
     context = get_current_context()
     folder = (context["params"].get("data_dir") or "").strip()
-    with as_airflow_says():
+    with readable_errors():
         path = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
         config = load_config(path, {"paths.raw": folder} if folder else {})
         if folder or flag_in(config.paths.raw):
@@ -59,5 +59,5 @@ def take_the_flag(announced: dict[str, Any]) -> None:
     Raises:
         AirflowException: it cannot be taken away; tried again.
     """
-    with as_airflow_says():
+    with readable_errors():
         take_flag(Announcement.model_validate(announced))

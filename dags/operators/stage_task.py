@@ -29,6 +29,7 @@ from ml_tasks.errors import (
     WorkersLost,
 )
 from ml_tasks.records import STAGES
+from ml_tasks.release.audit import acting
 from operators.form import SETTINGS
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     context = get_current_context()
-    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    with as_airflow_says():
+    config = config_file()
+    with readable_errors(), acting(who_started(context)):
         if stage == STAGES[0]:
             sequences.begin_run(
                 context["run_id"],
@@ -70,14 +71,29 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         return record.model_dump(mode="json")
 
 
+def gate_opens() -> bool:
+    """Runs the stage gate; whether anything follows it: a PASS, or a person who is to decide."""
+    run_stage("gate")
+    with readable_errors():
+        return sequences.gate_opens(get_current_context()["run_id"], config_file())
+
+
+def config_file() -> Path:
+    """Where the settings are that a run begins with."""
+    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+
+
+def who_started(context: Any) -> str:
+    """Who triggered the run on the page; empty where the schedule or an event did."""
+    return str(getattr(context.get("dag_run"), "triggering_user_name", None) or "")
+
+
 @contextmanager
-def as_airflow_says() -> Iterator[None]:
-    """Makes of a refusal in the block what Airflow does with it, told line by line in the log.
+def readable_errors() -> Iterator[None]:
+    """Around the work of a task: its errors as Airflow's, with what to do as the log's last lines.
 
     Raises:
-        AirflowSkipException: there is nothing to do here.
-        AirflowFailException: what is refused would be refused again: not retried.
-        AirflowException: what may pass by itself: retried.
+        AirflowSkipException, AirflowFailException, AirflowException: as `run_stage` says.
     """
     try:
         yield

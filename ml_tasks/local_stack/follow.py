@@ -15,6 +15,7 @@ from ml_tasks.records import STAGES
 
 _PATIENCE = 30  # answers in a row that may fail
 _RUNNING = frozenset({"running", "restarting", "deferred"})
+_WAITING = "awaiting_input"  # for a person
 
 # The tasks of the DAG, in order: the stage preprocess is three of them.
 TASKS = tuple(
@@ -71,6 +72,8 @@ class Follower:
             again = f" (try {task.try_number})" if task.try_number > 1 else ""
             self.say(f"{task.name}: started{again}")
             self._epochs_shown = 0 if task.task_id == "train" else self._epochs_shown
+        if changed and task.state == _WAITING:
+            self.say(f"{task.name}: waits for a person, who answers on the page (Required Actions)")
         if task.task_id == "train" and (task.state in _RUNNING or changed):
             self._tell_epochs(task)
         if changed and task.state == "up_for_retry":

@@ -10,6 +10,7 @@ from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, TaskInstance
 from ml_tasks.local_stack.follow import in_order, outcome
 from ml_tasks.local_stack.terminal import heading, in_words, say
 from ml_tasks.records import Decision, ReleaseRecord, Verdict
+from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.run_paths import RunPaths
 
 _LAST_LINES = 20
@@ -80,6 +81,8 @@ def _print_verdict(paths: RunPaths) -> None:
     heading(f"Verdict: {decision.verdict.value}")
     for rule in decision.rules:
         say(f"  {_SHOWN[rule.verdict]}  {rule.sentence}")
+    if paths.has(ApprovalRecord):
+        say(f"  {paths.load(ApprovalRecord).summary()}")
     try:
         release = paths.load(ReleaseRecord)
     except MammoError:

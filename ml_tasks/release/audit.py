@@ -8,7 +8,11 @@ ledger alone says what is in production; this log says who moved it there.
 from __future__ import annotations
 
 import getpass
+import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 
@@ -24,6 +28,10 @@ log = logging.getLogger(__name__)
 
 NAME = "audit.jsonl"  # below paths.releases
 PIPELINE = "pipeline"  # who did it where no person did
+UNKNOWN = "unknown user"
+# Names that are no person's; an Airflow whose login is off calls everybody anonymous.
+NOBODY = frozenset({"", PIPELINE, UNKNOWN, "anonymous"})
+_ACTING: ContextVar[str] = ContextVar("who acts", default=PIPELINE)
 
 
 class Deed(StrEnum):
@@ -33,6 +41,7 @@ class Deed(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     TIMED_OUT = "timed out"  # counts as rejected
+    UNCOUNTED = "answered, which does not count"  # without a name or a reason
     RELEASED = "released"  # the bundle was sealed
     PUSHED = "pushed"  # production moved to a new release
     ROLLED_BACK = "rolled back"
@@ -51,17 +60,38 @@ class AuditEntry(Record):
     subject: str = Field(min_length=1, max_length=300)  # a run's id, a version, a path
     why: str = Field("", max_length=2000)
     digest: str | None = None  # of the image in the registry, where one moved
+    decision: str | None = None  # hash of the gate's record, where one was asked about or answered
+
+
+class Place(Record):
+    """Where a line stands (the first is 1), and its checksum, which covers all before it, too."""
+
+    line: int
+    check: str
+
+
+@contextmanager
+def acting(who: str) -> Iterator[None]:
+    """Within the block, what is noted without a name was done by `who`."""
+    token = _ACTING.set(who or PIPELINE)
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
 
 
 def note(
     releases: Path,
     deed: Deed,
     subject: str,
-    who: str = PIPELINE,
+    who: str | None = None,
     why: str = "",
     digest: str | None = None,
+    decision: str | None = None,
 ) -> AuditEntry:
     """Adds one line, for good; it is on the disk when this returns.
+
+    Without `who`, it is the one who is `acting`, else the pipeline.
 
     Raises:
         AuditError: the log is damaged or was edited; nothing was added.
@@ -69,11 +99,12 @@ def note(
     """
     entry = AuditEntry(
         at=now(),
-        who=_one_line(who, 200) or PIPELINE,
+        who=one_line(who or _ACTING.get(), 200) or PIPELINE,
         deed=deed,
-        subject=_one_line(subject, 300),
-        why=_one_line(why, 2000),
+        subject=one_line(subject, 300),
+        why=one_line(why, 2000),
         digest=digest,
+        decision=decision,
     )
     path = releases / NAME
     with locked(path), storage_errors(path):
@@ -92,13 +123,42 @@ def read_audit(releases: Path) -> list[AuditEntry]:
     Raises:
         AuditError: a line is damaged or was edited; it is named.
     """
+    return [entry for entry, _ in read_places(releases)]
+
+
+def read_places(releases: Path) -> list[tuple[AuditEntry, Place]]:
+    """Every entry with its place.
+
+    Raises:
+        AuditError: a line is damaged or was edited; it is named.
+    """
     path = releases / NAME
     if not path.exists():
         return []
-    lines, torn = complete_lines(path.read_bytes())
+    with storage_errors(path):
+        lines, torn = complete_lines(path.read_bytes())
     if torn:
         log.warning("%s ends in a line that was never completed; it does not count", path)
-    return _entries(path, lines)
+    entries = _entries(path, lines)
+    return [
+        (entry, Place(line=number, check=json.loads(line)["check"]))
+        for number, (entry, line) in enumerate(zip(entries, lines, strict=True), start=1)
+    ]
+
+
+def noted_once(releases: Path, deed: Deed, subject: str, why: str = "") -> Place:
+    """The place of the first line of this deed and subject, which is added if there is none.
+
+    Raises:
+        AuditError: the log is damaged or was edited.
+        StorageError: no space left or not writable.
+    """
+    for _ in range(2):
+        for entry, place in read_places(releases):
+            if (entry.deed, entry.subject) == (deed, subject):
+                return place
+        note(releases, deed, subject, why=why)
+    raise AuditError(f"{releases / NAME} does not hold what was just written to it")
 
 
 def person_here() -> str:
@@ -106,10 +166,11 @@ def person_here() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
-        return "unknown user"
+        return UNKNOWN
 
 
-def _one_line(text: str, most: int) -> str:
+def one_line(text: str, most: int) -> str:
+    """The text as the log holds it: without line feeds, cut to `most` characters."""
     return " ".join(text.split())[:most]
 
 

@@ -50,9 +50,21 @@ def model_card(
         "",
         *(f"- {rule.sentence}" for rule in decision.rules),
         "",
+        *_by_whom(decision),
         *_claim(Told(data, training, metrics)),
     ]
     return "\n".join(lines)
+
+
+def _by_whom(decision: Decision) -> list[str]:
+    """Names stay in the release's record: the card travels with the image."""
+    if decision.passed:
+        return []
+    return [
+        "The gate could not tell. It ships only by the decision of a person, whose name and "
+        "reason stand in the release's record (approval.json), signed with it.",
+        "",
+    ]
 
 
 def _split_row(data: PreprocessRecord, split: Split) -> str:

@@ -40,11 +40,11 @@ class Releases(Record):
 
     def table(self) -> str:
         """For people."""
-        lines = [f"{'version':<31}{'shipped (UTC)':<21}{'verdict':<9}{'AUC':<7}digest"]
+        lines = [f"{'version':<31}{'shipped (UTC)':<21}{'verdict':<14}{'AUC':<7}digest"]
         for each in self.releases:
             auc = "" if each.auc is None else f"{each.auc:.3f}"
             digest = each.digest.removeprefix("sha256:")[:12]
-            line = f"{each.version:<31}{each.shipped_at[:19]:<21}{each.verdict:<9}{auc:<7}{digest}"
+            line = f"{each.version:<31}{each.shipped_at[:19]:<21}{each.verdict:<14}{auc:<7}{digest}"
             lines.append(f"{line}  {_state(each)}".rstrip())
         if not self.releases:
             lines = [f"nothing was ever shipped to {self.repository}"]

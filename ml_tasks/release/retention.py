@@ -13,6 +13,7 @@ from docker.errors import APIError, ImageNotFound
 from ml_tasks.config import Config
 from ml_tasks.errors import ReleaseError
 from ml_tasks.records import Record
+from ml_tasks.release.audit import Deed, note
 from ml_tasks.release.bundle import add_record, bundle_of
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.engine import engine_errors
@@ -99,6 +100,7 @@ def prune(
         ReleaseError: what serves is not known for sure, or moved while this worked.
         RegistryUnavailable, RegistryRefused: the registry does not do it.
         EngineUnavailable: the engine stopped answering.
+        AuditError, StorageError: the audit log is damaged or cannot be written.
     """
     with movers_lock(config.paths.releases), Registry(config.release) as registry:
         judged = plan(config, registry, keep)
@@ -106,6 +108,8 @@ def prune(
             if each.stays:
                 continue
             # First: what a kill leaves half done is then no image lost without a word.
+            what = "image and bundle" if bundles else "image"
+            note(config.paths.releases, Deed.REMOVED, each.version, why=what, digest=each.digest)
             _note(config.paths.releases, each, bundles)
             _remove_image(registry, each)
             _remove_from_engine(client, config, each.version)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ml_tasks.config import Config
 from ml_tasks.errors import ProductionMoved, ReleaseError
+from ml_tasks.release.audit import read_audit
+from ml_tasks.release.audited_moves import note_moved
 from ml_tasks.release.bundle import bundle_of, verify
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, move_to, note_move, predecessor, read_moves
@@ -17,18 +19,24 @@ from ml_tasks.release.registry_api import Manifest, Registry
 log = logging.getLogger(__name__)
 
 
-def roll_back(config: Config, version: str | None = None, reason: str = "") -> Move:
+def roll_back(
+    config: Config, version: str | None = None, reason: str = "", who: str | None = None
+) -> Move:
     """Moves `production` to `version`, else to what stood before what serves; gives the move.
+
+    `who` does it, for the audit log; without a name, whoever is `acting`.
 
     Raises:
         ReleaseError: there is no such release, its image is gone, or its bundle was altered.
         ProductionMoved: something else was put into production meanwhile.
-        ChampionError: the ledger is damaged.
+        ChampionError, AuditError: the ledger or the audit log is damaged.
+        StorageError: the move stands, and could not be noted; the same again notes it.
         PushError, RegistryUnavailable, RegistryRefused: the registry does not do it.
     """
     releases = config.paths.releases
     with movers_lock(releases), Registry(config.release) as registry:
         moves = read_moves(releases) or []
+        read_audit(releases)  # a damaged audit log stops it before anything moves
         serving = registry.digest(PRODUCTION)
         target = _target(moves, serving, version)
         manifest = _image_of(registry, target)
@@ -55,6 +63,7 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
         )
         with noting(move.version, f"mammo rollback {move.version} notes it"):
             note_move(releases, move)
+            note_moved(releases, move, who, move.reason)
     log.info("%s serves %s again", PRODUCTION, target.version)
     return move
 

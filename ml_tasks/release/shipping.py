@@ -20,6 +20,7 @@ from ml_tasks.errors import (
     RegistryUnavailable,
 )
 from ml_tasks.records import Decision, ImageRecord
+from ml_tasks.release.audited_moves import note_moved
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, note_move, read_moves, rolled_back
 from ml_tasks.release.moving import movers_lock, noting, now, point_production
@@ -95,12 +96,12 @@ class Shipment:
             return patiently(self.config.release.push_attempts, attempt)
 
     def move_production(self, registry: Registry, manifest: Manifest) -> Moved:
-        """Moves `production` in one step and notes it in the ledger.
+        """Moves `production` in one step and notes it in the ledger, then in the audit log.
 
         Raises:
             ProductionMoved: it is not what the gate compared with any more.
             PushError: the registry did not take it, after the retries of the configuration.
-            ChampionError: the ledger is damaged.
+            ChampionError, AuditError: the ledger or the audit log is damaged.
         """
         releases, attempts = self.config.paths.releases, self.config.release.push_attempts
         allowed = partial(self._check_production, own=manifest.digest)
@@ -118,6 +119,7 @@ class Shipment:
             )
             with noting(move.version, f"{self._clear}, which notes it"):
                 note_move(releases, move)
+                note_moved(releases, move, why=f"run {self.image.run_id}")
         return Moved(before, moved)
 
     def _check_production(self, found: str | None, own: str | None) -> None:

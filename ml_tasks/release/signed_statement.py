@@ -73,7 +73,7 @@ def find_statement(
     good, bad = [], []
     for file in files:
         try:
-            good.append(_read(file, keys))
+            good.append(read_statement(file, keys))
         except ReleaseError as error:
             bad.append(f"{file.name}: {error}")
     if not good:
@@ -86,7 +86,12 @@ def _number(file: Path) -> int:
     return int(found[1]) if found else 1
 
 
-def _read(file: Path, keys: Mapping[str, Ed25519PublicKey]) -> SignedStatement:
+def read_statement(file: Path, keys: Mapping[str, Ed25519PublicKey]) -> SignedStatement:
+    """One statement, if a known key signed it.
+
+    Raises:
+        ReleaseError: it cannot be read, no known key signed it, or it states something else.
+    """
     try:
         envelope = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:

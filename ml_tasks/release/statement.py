@@ -16,6 +16,8 @@ from docker import DockerClient
 from ml_tasks.config import Config
 from ml_tasks.errors import ReleaseError
 from ml_tasks.records import Decision, ImageRecord, SmokeRecord
+from ml_tasks.release.approval import ApprovalRecord, keep_approval, why_not
+from ml_tasks.release.audit import Deed, noted_once
 from ml_tasks.release.base_labels import LOCK, SOURCES
 from ml_tasks.release.bundle import add_record, read_json, sums_sha256
 from ml_tasks.release.engine import engine_errors
@@ -40,10 +42,16 @@ DATA, CONFIG, CODE, REVISION = "data manifest", "configuration", "ml_tasks", "so
 BASE, BASE_SOURCES, BASE_LOCK = "serving base", "service sources", "service lock"
 # What was found out about it.
 SBOM, GATE, SMOKE = "bill of materials", "gate", "smoke test"
+APPROVAL, AUDIT = "approval", "audit log"
 
 
 def attest(
-    config: Config, client: DockerClient, image: ImageRecord, smoke: SmokeRecord, digest: str
+    config: Config,
+    client: DockerClient,
+    image: ImageRecord,
+    smoke: SmokeRecord,
+    digest: str,
+    approval: ApprovalRecord,
 ) -> Path:
     """Signs the statement of a pushed image and adds it to the release's record; gives its file.
 
@@ -51,8 +59,9 @@ def attest(
     a statement nothing goes into production. The same release gives the same file again.
 
     Raises:
-        ReleaseError: the key cannot be used, the gate did not pass it, the smoke test was of
-            another image, or the image is not of this release.
+        ReleaseError: the key cannot be used, neither gate nor approval lets it ship, the smoke
+            test was of another image, or the image is not of this release.
+        AuditError: the audit log is damaged.
         StorageError: no space left.
         EngineUnavailable: the engine stopped answering.
     """
@@ -80,7 +89,10 @@ def attest(
             "runDetails": {
                 "builder": {"id": f"{BUILD_TYPE}:{labels[SOURCES][:12]}"},
                 "metadata": {"invocationId": image.run_id, "startedOn": created(bundle)},
-                "byproducts": _found_out(bundle, smoke, kept),
+                "byproducts": [
+                    *_found_out(bundle, smoke, kept),
+                    *_decided(config, bundle, image, approval),
+                ],
             },
         },
     }
@@ -116,8 +128,6 @@ def _materials(
 
 def _found_out(bundle: Path, smoke: SmokeRecord, sbom: Path) -> list[dict[str, Any]]:
     decision = Decision.model_validate(read_json(bundle, "decision.json"))
-    if not decision.passed:
-        raise ReleaseError(f"nothing is signed of a model that {decision.summary()}")
     return [
         _resource(SBOM, sha256_file(sbom), file=sbom.name),
         _resource(
@@ -127,6 +137,23 @@ def _found_out(bundle: Path, smoke: SmokeRecord, sbom: Path) -> list[dict[str, A
             rules={rule.rule: rule.sentence for rule in decision.rules},
         ),
         {"name": SMOKE, "annotations": smoke.model_dump(mode="json")},
+    ]
+
+
+def _decided(
+    config: Config, bundle: Path, image: ImageRecord, approval: ApprovalRecord
+) -> list[dict[str, Any]]:
+    decision = Decision.model_validate(read_json(bundle, "decision.json"))
+    reason = why_not(decision, approval)
+    if reason is not None:
+        raise ReleaseError(f"nothing is signed of a model that {decision.summary()}; {reason}")
+    kept = keep_approval(bundle, approval)
+    # Up to the line of this very release: signed again, it is the same.
+    place = noted_once(config.paths.releases, Deed.RELEASED, image.version, f"run {image.run_id}")
+    told = {"answer": approval.answer.value, "who": approval.who, "when": approval.when}
+    return [
+        _resource(APPROVAL, sha256_file(kept), file=kept.name, **told),
+        _resource(AUDIT, place.check, lines=place.line),
     ]
 
 

@@ -16,6 +16,7 @@ from ml_tasks.config import Config
 from ml_tasks.errors import MammoError, ReleaseError
 from ml_tasks.records import Decision, Verdict
 from ml_tasks.release import statement as told
+from ml_tasks.release.approval import ApprovalRecord, why_not
 from ml_tasks.release.base_labels import LOCK, SOURCES
 from ml_tasks.release.bundle import read_json, sums_sha256, verify, version_of
 from ml_tasks.release.champion import PRODUCTION
@@ -87,7 +88,8 @@ def _against(image: Examined, found: SignedStatement, record: Path) -> Iterator[
     yield _check("base", lambda: _base(image, found))
     yield _check("lineage", lambda: _lineage(image, found))
     yield _check("sbom", lambda: _sbom(found, record))
-    yield _check("gate", lambda: _gate(image, found))
+    yield _check("gate", lambda: _gate(image, found, record))
+    yield _check("approval", lambda: _approval(image, found, record))
     yield _check("smoke", lambda: _smoke(image, found))
 
 
@@ -199,15 +201,38 @@ def _sbom(found: SignedStatement, record: Path) -> str:
     return _equal(f"hash of {name}", f"sha256:{sha256_file(record / name)}", signed)
 
 
-def _gate(image: Examined, found: SignedStatement) -> str:
+def _gate(image: Examined, found: SignedStatement, record: Path) -> str:
+    """PASS; or INCONCLUSIVE, and a person's signed approval of that very decision."""
     file = image.bundle / "decision.json"
     signed = found.digest(told.GATE, found.found_out)
     _equal("hash of decision.json", f"sha256:{sha256_file(file)}", signed)
     decision = Decision.model_validate_json(file.read_bytes())
     verdict = str(found.annotations(told.GATE, found.found_out)["verdict"])
+    if decision.verdict is Verdict.INCONCLUSIVE:
+        _equal("signed verdict", verdict, Verdict.INCONCLUSIVE.value)
+        return f"{decision.verdict.value}; {_approval(image, found, record)}"
     _equal("signed verdict", verdict, Verdict.PASS.value)
     _equal("verdict in decision.json", decision.verdict.value, Verdict.PASS.value)
     return decision.summary()
+
+
+def _approval(image: Examined, found: SignedStatement, record: Path) -> str:
+    decision = Decision.model_validate(read_json(image.bundle, "decision.json"))
+    if told.APPROVAL not in found.found_out:
+        reason = why_not(decision, None)
+        if reason is not None:
+            raise ReleaseError(f"{reason}: the statement holds no approval")
+        return "the gate passed it, and it was signed before people could be asked"
+    name = Path(str(found.annotations(told.APPROVAL, found.found_out)["file"])).name
+    signed = found.digest(told.APPROVAL, found.found_out)
+    _equal(f"hash of {name}", f"sha256:{sha256_file(record / name)}", signed)
+    approval = ApprovalRecord.model_validate_json((record / name).read_bytes())
+    judged = read_json(image.bundle, "lineage.json")["parents"]["records_sha256"][Decision.stage]
+    _equal("decision that was answered", approval.inputs.get(Decision.stage, ""), str(judged))
+    reason = why_not(decision, approval)
+    if reason is not None:
+        raise ReleaseError(reason)
+    return approval.summary()
 
 
 def _smoke(image: Examined, found: SignedStatement) -> str:

@@ -20,6 +20,7 @@ from ml_tasks.records import (
     TrainRecord,
     ValidationRecord,
 )
+from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.run_paths import RECORD, RunPaths, folder_name
 from ml_tasks.storage import sha256_file
 from ml_tasks.tracking.figures import Figure, figures_of
@@ -41,7 +42,7 @@ _PLOTS = (
     "score_distributions.png",
     "training_curves.png",
 )
-_TOLD = (TrainRecord, EvaluationRecord, Decision, ImageRecord, ReleaseRecord)
+_TOLD = (TrainRecord, EvaluationRecord, Decision, ApprovalRecord, ImageRecord, ReleaseRecord)
 _TAG_LENGTH = 5000  # MLflow takes 8,000 (mlflow/utils/validation.py)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from ml_tasks.config import Config
 from ml_tasks.errors import (
+    ApprovalPending,
     ConfigError,
     MammoError,
     RunBusy,
@@ -32,7 +33,14 @@ log = logging.getLogger(__name__)
 _STAGES = STAGES[STAGES.index(TrainRecord.stage) :]
 _TOLD_AFTER = (Decision.stage, ReleaseRecord.stage)
 # Nothing was tried that MLflow should know of; and who is told to stop has 5 s to do so.
-_NO_FAILURE = (StageSkipped, StageOrderError, ConfigError, RunBusy, TrainingStopped)
+_NO_FAILURE = (
+    ApprovalPending,
+    StageSkipped,
+    StageOrderError,
+    ConfigError,
+    RunBusy,
+    TrainingStopped,
+)
 _SECONDS = 120.0  # for a slow network; a server that is down ends it within 20
 
 

@@ -91,7 +91,7 @@ def test_token_and_broker_outlast_the_longest_try_wherever_airflow_runs(
 
 
 def test_the_page_shows_what_the_flow_does(dag: dict[str, Any]) -> None:
-    for word in (*TASKS, "asset", "config.yaml", "green", "clear"):
+    for word in (*TASKS, "asset", "config.yaml", "green", "clear", "approves"):
         assert word in dag["doc"]
 
 

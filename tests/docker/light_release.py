@@ -89,6 +89,7 @@ def _sealed(toy: ToyRun, day: int, model: bytes) -> Path:
             "manifest_sha256": "ab" * 32,
             "config_sha256": "cd" * 32,
             "code_sha256": "ef" * 32,
+            "parents": {"records_sha256": run.mark(Decision)},
         },
     )
     return seal(

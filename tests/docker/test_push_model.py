@@ -70,6 +70,7 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
     assert (second.digest, second.bytes_pushed) == (first.digest, 0)
     assert second.bytes_skipped > 0
     assert sorted(path.name for path in record_folder(tested).iterdir()) == [
+        "approval.json",
         "push.json",
         "sbom.json",
         "smoke.json",

@@ -18,6 +18,7 @@ from ml_tasks.build_image import build_image
 from ml_tasks.errors import ReleaseError
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.release.bundle import read_json
 from ml_tasks.release.context import write_context
 from ml_tasks.release.installed import installed_in
@@ -85,12 +86,16 @@ def test_the_statement_says_what_was_built_from_what(
     assert found["smoke test"]["annotations"]["largest_difference"] == smoke.largest_difference
     assert found["gate"]["annotations"]["verdict"] == "PASS"
     assert found["bill of materials"]["digest"] == {"sha256": sha256_file(folder / "sbom.json")}
+    approval = tested.run.load(ApprovalRecord)
+    assert found["approval"]["digest"] == {"sha256": sha256_file(folder / "approval.json")}
+    assert found["approval"]["annotations"]["answer"] == "not needed"
+    assert found["audit log"]["annotations"]["lines"] == 1
     # Signed again, it is the same; and a release that was not smoke-tested gets none.
-    again = attest(tested.config, engine, image, smoke, record.digest)
+    again = attest(tested.config, engine, image, smoke, record.digest, approval)
     assert again == folder / "statement.dsse.json"
     other = smoke.model_copy(update={"image_id": base})
     with pytest.raises(ReleaseError, match="is not the tested image"):
-        attest(tested.config, engine, image, other, record.digest)
+        attest(tested.config, engine, image, other, record.digest, approval)
 
 
 def test_the_bill_lists_what_is_in_the_image(

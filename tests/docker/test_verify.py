@@ -25,6 +25,7 @@ from ml_tasks.config import Config, save_config
 from ml_tasks.errors import ReleaseError
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord, SmokeRecord
+from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.release.bundle import bundle_of
 from ml_tasks.release.examined import Examined, examined
 from ml_tasks.release.image_labels import VERSION
@@ -96,7 +97,7 @@ def test_a_release_is_verified_by_every_name_it_has(
     }
     checks = verify_image(engine, config, names[form])
     assert [check.line() for check in checks if check.passed is not True] == []
-    assert len(checks) == 14
+    assert len(checks) == 15
 
 
 def test_the_command_tells_each_check_and_ends_with_1_where_one_failed(
@@ -124,7 +125,7 @@ def test_the_command_tells_each_check_and_ends_with_1_where_one_failed(
     [
         ("bundle/model.onnx", {"bundle", "layer"}),
         ("bundle/SHA256SUMS", {"bundle", "layer", "labels", "sums"}),
-        ("bundle/decision.json", {"bundle", "layer", "gate"}),
+        ("bundle/decision.json", {"bundle", "layer", "gate", "approval"}),
         ("bundle/lineage.json", {"bundle", "layer", "lineage", "labels"}),
         ("record/sbom.json", {"sbom"}),
         ("record/statement.dsse.json", {"statement"}),
@@ -324,6 +325,6 @@ def test_a_version_that_was_pushed_anew_is_verified_under_its_old_digest_too(
     image, smoke = run.load(ImageRecord), run.load(SmokeRecord)
     here = bundle_of(config.paths.releases, release.version)
     image = image.model_copy(update={"bundle": str(here)})
-    newer = attest(config, engine, image, smoke, "sha256:" + "d" * 64)
+    newer = attest(config, engine, image, smoke, "sha256:" + "d" * 64, run.load(ApprovalRecord))
     assert newer.name == "statement.dsse-2.json"
     assert failed(verify_image(engine, config, release.version)) == set()

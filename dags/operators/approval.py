@@ -1,0 +1,118 @@
+"""The task that asks a person on the page whether a judged model ships, where one must be asked."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
+from airflow.sdk.exceptions import AirflowFailException
+
+SUBJECT = "Shall this model ship?"
+
+
+class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not typed here
+    """Returns at once where nobody need be asked; else waits for Approve or Reject with a reason.
+
+    Nothing that it learns is lost or taken for granted: the audit log holds that a person was asked
+    before the request is shown, and the answer before anything follows from it. A rejection, and no
+    answer in time, end green with what follows skipped. Cleared, it asks again. `notifiers` are
+    called when a person is asked. What is shown is made by `ml_tasks.approve`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.pop("params", None)  # Airflow hands those of the DAG's form to every task
+        super().__init__(
+            subject=SUBJECT,
+            params={
+                "reason": Param(
+                    "",
+                    type="string",
+                    maxLength=2000,
+                    source="task",
+                    title="Reason",
+                    description="Why. An approval without a reason does not count.",
+                )
+            },
+            defaults=self.REJECT,
+            # Only stands for one until the run's own settings are read.
+            response_timeout=timedelta(days=1),
+            **options,
+        )
+
+    def execute(self, context: Any) -> Any:
+        from ml_tasks import approve, sequences
+        from operators.stage_task import config_file, readable_errors
+
+        with readable_errors():
+            run, config = sequences.reopened(context["run_id"], config_file())
+            request = approve.ask(run, config)
+        if request is None:
+            return {"answer": "not needed"}
+        self.subject, self.body = request.subject, request.body
+        self.response_timeout = timedelta(hours=request.timeout_hours)
+        self._check_shown(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        from ml_tasks import approve, sequences
+        from operators.stage_task import config_file, readable_errors
+
+        if "error" in event:
+            self.process_trigger_event_error(event)
+        reason = str((event.get("params_input") or {}).get("reason") or "").strip()
+        with readable_errors():
+            run, config = sequences.reopened(context["run_id"], config_file())
+            if event.get("timedout"):
+                record = approve.time_out(run, config)
+            else:
+                approved = event["chosen_options"] == [self.APPROVE]
+                record = approve.answer(run, config, _answer(approved), _who(event), reason)
+        # Airflow's own log follows; on the page this is what is read.
+        logging.getLogger("ml_tasks.approve").info("%s", record.summary())
+        super().execute_complete(context, _clean(event, reason))
+        return {"answer": record.answer.value}
+
+    def _check_shown(self, context: Any) -> None:
+        """Airflow keeps the first request of a task when it is cleared, and shows that again."""
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        shown = SUPERVISOR_COMMS.send(
+            CreateHITLDetailPayload(
+                ti_id=context["task_instance"].id,
+                options=self.options,
+                subject=self.subject,
+                body=self.body,
+                defaults=self.defaults,
+                multiple=self.multiple,
+                params=self.serialized_params,
+                assigned_users=[],
+            )
+        )
+        if shown.body != self.body:
+            raise AirflowFailException(
+                "The model was judged anew, and Airflow would show the request of before: nobody "
+                "shall decide by old figures. Start a new run; or decide at a terminal (mammo "
+                f"approve --run '{context['run_id']}') and ship with ./push_model.sh --run"
+            )
+
+
+def _answer(approved: bool) -> Any:
+    from ml_tasks.release.approval import Answer
+
+    return Answer.APPROVED if approved else Answer.REJECTED
+
+
+def _who(event: dict[str, Any]) -> str:
+    user = event.get("responded_by_user") or {}
+    return str(user.get("name") or user.get("id") or "")
+
+
+def _clean(event: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The event as Airflow's operator checks it: it must not fail over what is written down."""
+    at = event.get("responded_at")
+    moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
+    return {**event, "params_input": {"reason": reason[:2000]}, "responded_at": moment}

@@ -1,0 +1,201 @@
+"""Stage approve: a person decides where one must be asked; nobody waits where nobody need be."""
+
+from __future__ import annotations
+
+import logging
+
+from ml_tasks.config import Config
+from ml_tasks.errors import ApprovalPending, ApprovalRefused, GateRefused
+from ml_tasks.evaluation.approval_request import ApprovalRequest, request_text
+from ml_tasks.evaluation.metrics_file import Metrics
+from ml_tasks.records import Decision, EvaluationRecord
+from ml_tasks.release.approval import (
+    ANSWERS,
+    Answer,
+    ApprovalRecord,
+    goes_on,
+    is_audited,
+    is_named,
+    person_needed,
+)
+from ml_tasks.release.audit import PIPELINE, UNKNOWN, Deed, note, one_line, read_audit
+from ml_tasks.run_paths import RunPaths
+
+log = logging.getLogger(__name__)
+
+_DEEDS = {
+    Answer.APPROVED: Deed.APPROVED,
+    Answer.REJECTED: Deed.REJECTED,
+    Answer.TIMED_OUT: Deed.TIMED_OUT,
+}
+
+
+def approve(run: RunPaths, config: Config) -> ApprovalRecord:
+    """Gives the answer, or writes down that nobody need be asked; it never waits for a person.
+
+    Raises:
+        GateRefused: the model does not ship, whatever anybody says.
+        ApprovalPending: a person must decide first; says by which command.
+        StageOrderError: gate is missing, or the model was evaluated anew since.
+        AuditError, StorageError: the audit log is damaged or cannot be written.
+    """
+    record = given(run, config) or not_needed(run, config)
+    if record is None:
+        _note_asked_once(run, config)
+        raise ApprovalPending(
+            f"a person must decide about {run.run_id}, which {_judged(run).summary()}. Read "
+            f"{run.stage('evaluate') / 'report.html'}, then: mammo approve --run '{run.run_id}' "
+            "--answer approve --reason '...' (or --answer reject)"
+        )
+    log.info("%s", record.summary())
+    return record
+
+
+def not_needed(run: RunPaths, config: Config) -> ApprovalRecord | None:
+    """The record that nobody need be asked; None where a person must be.
+
+    Raises:
+        GateRefused: the model does not ship, whatever anybody says.
+    """
+    decision, ask = _judged(run), config.approval.ask
+    if not goes_on(decision.verdict, ask):
+        raise GateRefused(f"nobody is asked about a model that {decision.summary()}")
+    if person_needed(decision.verdict, ask):
+        return None
+    record = ApprovalRecord(
+        run_id=run.run_id,
+        inputs=run.mark(Decision),
+        asked=False,
+        answer=Answer.NOT_NEEDED,
+        why=f"the gate passed the model, and approval.ask is {ask}",
+    )
+    return _kept(run, record)
+
+
+def given(run: RunPaths, config: Config) -> ApprovalRecord | None:
+    """What a person, or the end of the time, has answered to this very decision; None: nothing yet.
+
+    Raises:
+        AuditError: the audit log is damaged.
+    """
+    if not run.has(ApprovalRecord):
+        return None
+    record = run.load(ApprovalRecord)
+    if not record.asked or record.inputs != run.mark(Decision):
+        return None
+    if record.passed and not is_audited(config.paths.releases, record):
+        log.warning("an approval that the audit log does not hold does not count: ask again")
+        return None
+    return record
+
+
+def request(run: RunPaths, config: Config) -> ApprovalRequest:
+    """What a person is shown who must decide.
+
+    Raises:
+        StageOrderError: gate is missing, or the model was evaluated anew since.
+    """
+    decision = _judged(run)
+    metrics = Metrics.model_validate_json((run.stage("evaluate") / "metrics.json").read_bytes())
+    return request_text(run.run_id, decision, metrics, config.approval.timeout_hours)
+
+
+def ask(run: RunPaths, config: Config) -> ApprovalRequest | None:
+    """Notes that a person is asked, and gives the request; None where nobody need be asked.
+
+    An earlier answer does not count any more: whoever runs approve anew wants another.
+
+    Raises:
+        GateRefused: the model does not ship, whatever anybody says.
+        AuditError, StorageError: the audit log is damaged or cannot be written.
+    """
+    record = not_needed(run, config)
+    if record is not None:
+        log.info("%s", record.summary())
+        return None
+    note(config.paths.releases, Deed.ASKED, run.run_id, PIPELINE, decision=_mark(run))
+    return request(run, config)
+
+
+def answer(run: RunPaths, config: Config, what: Answer, who: str, why: str) -> ApprovalRecord:
+    """Writes an answer down, first in the audit log: what that does not hold does not count.
+
+    Raises:
+        ApprovalRefused: nobody need be asked, or an approval lacks a name or a reason; the audit
+            log says so.
+        GateRefused: the model does not ship, whatever anybody says.
+        AuditError, StorageError: the audit log is damaged or cannot be written; it does not count.
+    """
+    decision, ask_when = _judged(run), config.approval.ask
+    releases = config.paths.releases
+    who, why = one_line(who, 200), one_line(why, 2000)
+    if not goes_on(decision.verdict, ask_when):
+        raise GateRefused(f"nobody is asked about a model that {decision.summary()}")
+    if not person_needed(decision.verdict, ask_when):
+        raise ApprovalRefused(
+            f"nobody is asked about {run.run_id}: the gate passed it, and approval.ask is "
+            f"{ask_when}; to stop it, end its run, or go back after it with `mammo rollback`"
+        )
+    lacking = _lacking(what, who, why)
+    if lacking:
+        told = f"{what.value}: {lacking}"
+        note(releases, Deed.UNCOUNTED, run.run_id, who or UNKNOWN, told, decision=_mark(run))
+        raise ApprovalRefused(
+            f"{who or 'somebody'} {what.value} it, which does not count: {lacking}"
+        )
+    why = why or "no reason was given"
+    entry = note(releases, _DEEDS[what], run.run_id, who or PIPELINE, why, decision=_mark(run))
+    record = ApprovalRecord(
+        run_id=run.run_id,
+        inputs=run.mark(Decision),
+        asked=True,
+        answer=what,
+        who=who,
+        when=entry.at,
+        why=why,
+    )
+    return _kept(run, record)
+
+
+def time_out(run: RunPaths, config: Config) -> ApprovalRecord:
+    """Nobody has answered in time: written down as an answer, which counts as a rejection.
+
+    Raises:
+        AuditError, StorageError: the audit log is damaged or cannot be written.
+    """
+    why = f"nobody answered within {config.approval.timeout_hours:g} hours"
+    return answer(run, config, Answer.TIMED_OUT, "", why)
+
+
+def _lacking(what: Answer, who: str, why: str) -> str:
+    if what is Answer.TIMED_OUT:
+        return ""
+    if not is_named(who):
+        return f"{who or 'nothing'!r} is not the name of a person; log in with a name of your own"
+    if what is Answer.APPROVED and not why:
+        return "it gave no reason"
+    return ""
+
+
+def _judged(run: RunPaths) -> Decision:
+    decision = run.load(Decision)
+    run.check_built_on(decision, EvaluationRecord)
+    return decision
+
+
+def _mark(run: RunPaths) -> str:
+    return run.mark(Decision)[Decision.stage]
+
+
+def _note_asked_once(run: RunPaths, config: Config) -> None:
+    """Whoever looks twice before deciding has not been asked twice."""
+    releases, mark = config.paths.releases, _mark(run)
+    told = [entry.deed for entry in read_audit(releases) if entry.decision == mark]
+    if not told or told[-1] in (*ANSWERS, Deed.UNCOUNTED):
+        note(releases, Deed.ASKED, run.run_id, PIPELINE, decision=mark)
+
+
+def _kept(run: RunPaths, record: ApprovalRecord) -> ApprovalRecord:
+    with run.writing(record.stage) as work:
+        run.seal(work, record)
+    return record
