@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,8 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     context = get_current_context()
-    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    try:
+    config = config_file()
+    with readable_errors():
         if stage == STAGES[0]:
             sequences.begin_run(
                 context["run_id"],
@@ -62,7 +64,23 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
                 registry_of_this_place(os.environ) | chosen_settings(context),
             )
         record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
-        return record.model_dump(mode="json")
+    return record.model_dump(mode="json")
+
+
+def config_file() -> Path:
+    """The configuration that the tasks of this Airflow go by."""
+    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Around the work of a task: what it refuses is told in the log, and retried if it may pass.
+
+    Raises:
+        AirflowSkipException, AirflowFailException, AirflowException: as `run_stage`.
+    """
+    try:
+        yield
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ml_tasks.config import Config
 from ml_tasks.errors import ProductionMoved, ReleaseError
+from ml_tasks.release.audit import PIPELINE, Deed, note, read_audit
 from ml_tasks.release.bundle import bundle_of, verify
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, move_to, note_move, predecessor, read_moves
@@ -17,11 +18,21 @@ from ml_tasks.release.registry_api import Manifest, Registry
 log = logging.getLogger(__name__)
 
 
-def roll_back(config: Config, version: str | None = None, reason: str = "") -> Move:
+def roll_back(
+    config: Config,
+    version: str | None = None,
+    reason: str = "",
+    who: str = PIPELINE,
+    digest: str | None = None,
+) -> Move:
     """Moves `production` to `version`, else to what stood before what serves; gives the move.
 
+    `who` did it, for the audit log; `digest`, where one was tested, is all that is moved to.
+
     Raises:
-        ReleaseError: there is no such release, its image is gone, or its bundle was altered.
+        ReleaseError: there is no such release, its image is gone or is not `digest`, or its bundle
+            was altered.
+        AuditError: the audit log is damaged.
         ProductionMoved: something else was put into production meanwhile.
         ChampionError: the ledger is damaged.
         PushError, RegistryUnavailable, RegistryRefused: the registry does not do it.
@@ -31,6 +42,12 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
         moves = read_moves(releases) or []
         serving = registry.digest(PRODUCTION)
         target = _target(moves, serving, version)
+        if digest not in (None, target.digest):
+            raise ReleaseError(
+                f"{digest} was tested, but {target.version} was shipped as {target.digest}, so "
+                "nothing was moved; test that one: run the rollback anew"
+            )
+        read_audit(releases)  # a damaged log stops it before anything moves
         manifest = _image_of(registry, target)
         _check_bundle(releases, target)
         _warn_of_tag(registry, target)
@@ -55,6 +72,7 @@ def roll_back(config: Config, version: str | None = None, reason: str = "") -> M
         )
         with noting(move.version, f"mammo rollback {move.version} notes it"):
             note_move(releases, move)
+            note(releases, Deed.ROLLED_BACK, move.version, who, reason, move.digest)
     log.info("%s serves %s again", PRODUCTION, target.version)
     return move
 
