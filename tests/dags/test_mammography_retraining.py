@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,58 +16,14 @@ from ml_tasks.config_gate import GatePolicy
 from ml_tasks.config_training import TrainingConfig
 from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from ml_tasks.local_stack.follow import TASKS
+from tests.dags.described import DAGS, describe
 
-FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_retraining.py"
-
-_DESCRIBE = """
-import importlib.util, json, sys
-opened = []
-sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
-import airflow.sdk
-sys.path.insert(0, {folder!r})
-before = set(sys.modules)
-del opened[:]
-spec = importlib.util.spec_from_file_location("the_dag", {file!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-# A bare number is a file descriptor, not a file.
-files = [n for n in opened if n.startswith("/") and "/lib/" not in n and n != "/dev/null"]
-dag = module.mammography_retraining()
-print(json.dumps({{
-    "dag_id": dag.dag_id,
-    "catchup": dag.catchup,
-    "max_active_runs": dag.max_active_runs,
-    "doc": dag.doc_md,
-    "order": [task.task_id for task in dag.topological_sort()],
-    "edges": sorted([t.task_id, down] for t in dag.tasks for down in t.downstream_task_ids),
-    "queues": {{task.task_id: task.queue for task in dag.tasks}},
-    "pools": {{task.task_id: task.pool for task in dag.tasks}},
-    "retries": {{task.task_id: task.retries for task in dag.tasks}},
-    "delays": {{task.task_id: task.retry_delay.total_seconds() for task in dag.tasks}},
-    "timeouts": {{t.task_id: t.execution_timeout.total_seconds() for t in dag.tasks}},
-    "docs": {{task.task_id: task.doc_md for task in dag.tasks}},
-    "cron": dag.timetable.timetable.expression if hasattr(dag.timetable, "timetable") else None,
-    "assets": [a.name for a in dag.timetable.asset_condition.objects],
-    "params": {{k: {{"value": p.value, "schema": p.schema, "description": p.description}}
-               for k, p in ((k, dag.params.get_param(k)) for k in dag.params)}},
-    "new_modules": sorted(set(sys.modules) - before),
-    "files": files,
-}}))
-"""
+FILE = DAGS / "mammography_retraining.py"
 
 
 @pytest.fixture(scope="module")
 def dag() -> dict[str, Any]:
-    """What the DAG looks like after parsing it in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", _DESCRIBE.format(file=str(FILE), folder=str(FILE.parent))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    described: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return described
+    return describe(FILE)
 
 
 def test_the_stages_follow_one_another_in_a_line(dag: dict[str, Any]) -> None:
@@ -178,12 +131,3 @@ def test_the_bounds_of_the_form_are_those_of_the_configuration(dag: dict[str, An
     }.items():
         schema = dag["params"][field]["schema"]
         assert (schema["minimum"], schema["maximum"]) == bounds(section, name)
-
-
-def test_parsing_loads_nothing_heavy_and_reads_no_file(dag: dict[str, Any]) -> None:
-    """The scheduler parses the file every half minute; a heavy import would stall every DAG."""
-    heavy = ("tensorflow", "keras", "great_expectations", "docker", "pandas", "cv2", "ml_tasks")
-    loaded = [name for name in dag["new_modules"] if name.split(".")[0] in heavy]
-    assert loaded == []
-    read = [Path(name) for name in dag["files"] if "__pycache__" not in name]
-    assert [path for path in read if FILE.parent not in path.parents] == []
