@@ -35,12 +35,13 @@ class ChooseRelease(HITLOperator, SkipMixin):  # type: ignore[misc]
     inherits_from_skipmixin = True
 
     def __init__(self, **kwargs: Any) -> None:
+        # In place of the DAG's, which Airflow has put there: only this is asked for.
+        kwargs["params"] = {"reason": reason_field()}
         super().__init__(
             subject="Which release shall serve again?",
             options=[CANCEL],  # the versions are known only when the task runs
             defaults=CANCEL,  # the answer if nobody gives one in time
             response_timeout=PATIENCE,
-            params={"reason": reason_field()},
             **kwargs,
         )
 
@@ -70,7 +71,7 @@ class ChooseRelease(HITLOperator, SkipMixin):  # type: ignore[misc]
         who = str(user.get("name") or user.get("id") or "")
         reason = (event.get("params_input") or {}).get("reason")
         if event.get("timedout"):
-            return self._nothing(context, f"nobody answered within {PATIENCE}: nothing is moved")
+            return self._nothing(context, "nobody answered within 24 hours, so nothing is moved")
         if answer == CANCEL:
             told = f": {reason}" if reason else ""
             return self._nothing(context, f"cancelled by {who or 'somebody'}{told}")
