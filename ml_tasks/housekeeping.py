@@ -11,7 +11,7 @@ from ml_tasks.errors import EngineUnavailable, StorageError
 from ml_tasks.records import Record
 from ml_tasks.release.audit import PIPELINE, Deed, note
 from ml_tasks.release.old_logs import old_logs, remove_empty
-from ml_tasks.release.removal import Looked, finish_removals, last_touched, remove, shown
+from ml_tasks.release.removal import Looked, finish_removals, last_touched, remove
 from ml_tasks.storage import locked
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def tidy_images(config: Config, remove_them: bool) -> Tidied:
     finally:
         if client is not None:
             client.close()
-    looked = tuple(Looked(name=each.version, stays=each.stays) for each in judged)
+    looked = tuple(Looked(path=Path(each.version), stays=each.stays) for each in judged)
     return _told(Tidied(kind=IMAGES, removed=remove_them, looked=looked))
 
 
@@ -138,7 +138,7 @@ def tidy_logs(
         days = f"older than {config.housekeeping.keep_days:g} days"
         subject = f"{len(looked)} logs and reports"
         note(config.paths.releases, Deed.REMOVED, subject, who, days)
-        for path in (Path(each.name) for each in looked):
+        for path in (each.path for each in looked):
             if path.parent == drift:
                 remove(path)
             else:
@@ -149,7 +149,7 @@ def tidy_logs(
 
 def _remove(config: Config, each: Looked, who: str) -> Looked:
     """Removes it, unless somebody has begun to work on it since it was judged."""
-    path = Path(each.name)
+    path = each.path
     if last_touched(path) >= time.time() - config.housekeeping.keep_days * _DAY:
         return each.model_copy(update={"stays": "was touched just now"})
     # First: what a kill leaves half done is then nothing that went without a word.
@@ -168,7 +168,7 @@ def _told(found: Tidied) -> Tidied:
     verb = "removed" if found.removed else "may go"
     for each in found.looked[:_MOST_TOLD]:
         state = f"stays: {each.stays}" if each.stays else f"{verb} ({each.bytes / 1e6:,.1f} MB)"
-        log.info("%s: %s", shown(Path(each.name)), state)
+        log.info("%s: %s", each.name, state)
     if len(found.looked) > _MOST_TOLD:
         log.info("... and %d more", len(found.looked) - _MOST_TOLD)
     failed = [each.stays for each in found.looked if each.stays.startswith(NOT_REMOVED)]

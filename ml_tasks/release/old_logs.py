@@ -62,4 +62,4 @@ def _reports(drift: Path) -> list[Path]:
 def _old(paths: list[Path], days: float) -> list[Looked]:
     limit = time.time() - days * _DAY
     # What has gone meanwhile was never touched, and removing it again does no harm.
-    return [Looked(name=str(p), bytes=size_of(p)) for p in paths if last_touched(p) < limit]
+    return [Looked(path=p, bytes=size_of(p)) for p in paths if last_touched(p) < limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ml_tasks.release.kept_runs import (
 from ml_tasks.release.removal import Looked, last_touched, size_of
 
 _DAY = 24 * 3600.0
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")  # as run_paths.folder_name makes them
 
 
 def judged_runs(config: Config) -> list[Looked]:
@@ -41,15 +43,14 @@ def judged_runs(config: Config) -> list[Looked]:
     kept = with_parents(runs, kept)
     others = [path for path in touched if path not in folders]
     return [
-        Looked(name=str(path), bytes=size_of(path), stays=kept.get(path.name, ""))
-        for path in folders
-    ] + [Looked(name=str(path), stays=_no_run(path)) for path in others]
+        Looked(path=path, bytes=size_of(path), stays=kept.get(path.name, "")) for path in folders
+    ] + [Looked(path=path, stays=_no_run(path)) for path in others]
 
 
 def judged_snapshots(config: Config, runs: Sequence[Looked]) -> list[Looked]:
     """The listings of announced data: those that a run which stays went by stay, too."""
     limit = time.time() - config.housekeeping.keep_days * _DAY
-    settings = _settings_of([Path(each.name) for each in runs if each.stays])
+    settings = _settings_of([each.path for each in runs if each.stays])
     judged = []
     for path in _entries(config.paths.snapshots):
         if path.is_symlink() or not (path / "listing.csv").is_file():
@@ -60,7 +61,7 @@ def judged_snapshots(config: Config, runs: Sequence[Looked]) -> list[Looked]:
             why = f"is younger than {config.housekeeping.keep_days:g} days"
         else:
             why = ""
-        judged.append(Looked(name=str(path), bytes=size_of(path), stays=why))
+        judged.append(Looked(path=path, bytes=size_of(path), stays=why))
     return judged
 
 
@@ -74,13 +75,14 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return not path.is_symlink() and (path / "config.yaml").is_file()
+    named = _NAME.fullmatch(path.name)
+    return bool(named) and not path.is_symlink() and (path / "config.yaml").is_file()
 
 
 def _no_run(path: Path) -> str:
     if path.is_symlink():
         return "is a link: look where it leads"
-    return "is no run of this pipeline (it has no config.yaml): look at it"
+    return "is no run of this pipeline (by its name, or it has no config.yaml): look at it"
 
 
 def _settings_of(runs: Sequence[Path]) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from pydantic import Field, computed_field
+
 from ml_tasks.errors import StorageError
 from ml_tasks.records import Record
 
@@ -21,9 +23,15 @@ _GOING = re.compile(r"\.[0-9a-f]{32}\.removed")
 class Looked(Record):
     """One thing that was looked at, and why it stays; without a reason it may go."""
 
-    name: str
+    path: Path = Field(exclude=True)
     bytes: int = 0
     stays: str = ""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def name(self) -> str:
+        """The path as text."""
+        return shown(self.path)
 
 
 def remove(path: Path) -> None:
@@ -64,7 +72,8 @@ def last_touched(path: Path) -> float:
 
 def shown(path: Path) -> str:
     """A path for a log line: names may hold line ends, or bytes that are no text."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 @contextmanager
