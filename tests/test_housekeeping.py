@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from ml_tasks import housekeeping
 from ml_tasks.config import Config, save_config
 from ml_tasks.config_operation import HousekeepingConfig
 from ml_tasks.config_release import ReleaseConfig
@@ -25,6 +24,7 @@ from ml_tasks.housekeeping import Tidied, tidy_images, tidy_logs, tidy_runs
 from ml_tasks.records import Decision, Verdict
 from ml_tasks.release.audit import Deed, note, read_audit
 from ml_tasks.release.ledger import Move, note_move
+from ml_tasks.release.removal import remove
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import write_bytes, write_json
 from tests.builders import toy_config
@@ -324,14 +324,13 @@ def test_a_folder_that_cannot_go_is_named_and_the_others_go(
     config = settings(tmp_path)
     for name, days in (("stuck", 900), ("old", 800), ("newest", 0)):
         run_of(config, name, days)
-    remove = housekeeping.remove
 
     def refused(path: Path) -> None:
         if path.name == "stuck":
             raise StorageError("stuck cannot be removed whole (Permission denied)")
         remove(path)
 
-    monkeypatch.setattr(housekeeping, "remove", refused)
+    monkeypatch.setattr("ml_tasks.housekeeping.remove", refused)
     with pytest.raises(StorageError, match=r"1 of 3.*stuck cannot be removed"):
         tidy_runs(config, remove_them=True)
     assert folders(config.paths.runs) == ["newest", "stuck"]
