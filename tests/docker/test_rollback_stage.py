@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,11 +15,13 @@ from uuid import uuid4
 import pytest
 from docker import DockerClient
 
-from ml_tasks.config import Config
+from ml_tasks.config import Config, save_config
+from ml_tasks.config_operation import HousekeepingConfig
 from ml_tasks.errors import AuditError, ProductionMoved, ReleaseError, StageSkipped
+from ml_tasks.housekeeping import tidy_images
 from ml_tasks.push_model import push_model
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord
-from ml_tasks.release.audit import Deed, read_audit
+from ml_tasks.release.audit import Deed, person_here, read_audit
 from ml_tasks.release.bundle import bundle_of, seal, sums_sha256, version_of
 from ml_tasks.release.champion import Champion
 from ml_tasks.release.container import mark_of
@@ -306,3 +310,39 @@ def test_production_that_somebody_moves_meanwhile_is_left_there(
         move_production(place.config, choice, tested)
     assert place.serving == place.bad.digest
     assert all(e.deed is not Deed.ROLLED_BACK for e in read_audit(place.config.paths.releases))
+
+
+def test_the_command_tests_first_where_it_is_told_to(place: Place, tmp_path: Path) -> None:
+    """Typed in a hurry, the flag must not be a flag that does nothing."""
+    config = tmp_path / "config.yaml"
+    save_config(place.config, config)
+
+    def typed(version: str) -> subprocess.CompletedProcess[str]:
+        words = ["rollback", version, "--tested", "--reason", "typed", "--config", str(config)]
+        command = [sys.executable, "-m", "ml_tasks.cli", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    refused = typed(place.bad.version)
+    assert refused.returncode == 1 and "parity of 64 images" in refused.stderr
+    assert place.serving == place.last.digest
+    done = typed(place.good.version)
+    assert done.returncode == 0, done.stderr
+    assert place.serving == place.good.digest
+    assert read_audit(place.config.paths.releases)[-1].who == person_here()
+
+
+def test_housekeeping_takes_old_images_and_not_what_can_serve_again(place: Place) -> None:
+    keep_one = HousekeepingConfig(keep_releases=1)
+    config = place.config.model_copy(update={"housekeeping": keep_one})
+    said_first = tidy_images(config, remove_them=False)
+    assert [each.name for each in said_first.going] == [place.bad.version]
+    assert place.bad.version in place.registry.tags(place.image)
+    tidy_images(config, remove_them=True)
+    assert set(place.registry.tags(place.image)) == {
+        place.good.version,
+        place.last.version,
+        "production",
+    }
+    asked = question(config)
+    assert asked.versions == (place.good.version,)
+    assert "does not hold its image" in asked.body
