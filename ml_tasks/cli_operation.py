@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_tasks.cli_release import Command, config_here
+from ml_tasks.config import load_config, parse_settings
+from ml_tasks.config_release import registry_of_this_place
+
+Command = Callable[[argparse.Namespace], int]
 
 
 def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -22,7 +26,8 @@ def _housekeeping(chosen: argparse.Namespace) -> int:
     from ml_tasks.housekeeping import tidy_images, tidy_logs, tidy_runs
     from ml_tasks.release.audit import person_here
 
-    config, who = config_here(chosen), person_here()
+    here = registry_of_this_place(os.environ)
+    config, who = load_config(chosen.config, here | parse_settings(chosen.set)), person_here()
     yes = chosen.yes or config.housekeeping.remove
     found = (
         tidy_runs(config, yes, who),

@@ -62,6 +62,8 @@ class Place:
         self.good = self._ship(2, in_production(self.bad), base)
         self.last = self._ship(3, in_production(self.good), base)
         shutil.copytree(self.root, self.kept)
+        with Registry(self.config.release) as held:
+            self.manifests = {tag: held.manifest(tag) for tag in held.tags()}
 
     def _ship(self, day: int, champion: Champion, base: str) -> ReleaseRecord:
         toy = make_toy_run(
@@ -98,9 +100,9 @@ class Place:
         shutil.rmtree(self.root)
         shutil.copytree(self.kept, self.root)
         with Registry(self.config.release) as registry:
-            manifest = registry.manifest(self.last.digest)
-            assert manifest is not None
-            registry.put(manifest, "production")
+            for tag, manifest in self.manifests.items():
+                assert manifest is not None
+                registry.put(manifest, tag)
 
     @property
     def serving(self) -> str:
@@ -313,22 +315,22 @@ def test_production_that_somebody_moves_meanwhile_is_left_there(
 
 
 def test_the_command_tests_first_where_it_is_told_to(place: Place, tmp_path: Path) -> None:
-    """Typed in a hurry, the flag must not be a flag that does nothing."""
     config = tmp_path / "config.yaml"
     save_config(place.config, config)
 
-    def typed(version: str) -> subprocess.CompletedProcess[str]:
-        words = ["rollback", version, "--tested", "--reason", "typed", "--config", str(config)]
-        command = [sys.executable, "-m", "ml_tasks.cli", *words]
+    def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ml_tasks.cli", "rollback", place.bad.version, *words]
+        command += ["--reason", "typed", "--config", str(config)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    refused = typed(place.bad.version)
+    refused = typed("--tested")
     assert refused.returncode == 1 and "parity of 64 images" in refused.stderr
     assert place.serving == place.last.digest
-    done = typed(place.good.version)
+    done = typed()
     assert done.returncode == 0, done.stderr
-    assert place.serving == place.good.digest
-    assert read_audit(place.config.paths.releases)[-1].who == person_here()
+    assert place.serving == place.bad.digest, "a way back stays open in a hurry"
+    entry = read_audit(place.config.paths.releases)[-1]
+    assert (entry.who, entry.why) == (person_here(), "typed")
 
 
 def test_housekeeping_takes_old_images_and_not_what_can_serve_again(place: Place) -> None:
