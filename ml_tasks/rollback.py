@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ml_tasks.config import Config
-from ml_tasks.errors import ReleaseError, StageSkipped
+from ml_tasks.errors import ProductionMoved, ReleaseError, StageSkipped
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.records import Record, Trial
 from ml_tasks.release.answers import TOLERANCE, Judged
@@ -31,11 +31,12 @@ _BACK = Deed.ROLLED_BACK
 
 
 class Choice(Record):
-    """Which release shall serve again, why, and who says so."""
+    """Which release shall serve again, why, and who says so; what served as it was said."""
 
     version: str
     reason: str
     who: str
+    production: str | None  # digest
 
 
 class Retested(Record):
@@ -109,7 +110,12 @@ def choose(config: Config, version: str, reason: str | None, who: str = PIPELINE
     release = choose_release(config, version)
     if release.settled:
         raise StageSkipped(f"{version} serves already, so nothing is moved")
-    choice = Choice(version=version, reason=why[:500], who=person[:200] or PIPELINE)
+    choice = Choice(
+        version=version,
+        reason=why[:500],
+        who=person[:200] or PIPELINE,
+        production=_production(config),
+    )
     log.info("%s shall serve again; %s; says %s", version, choice.reason, choice.who)
     return choice
 
@@ -167,11 +173,13 @@ def smoke_test_release(config: Config, client: DockerClient, version: str) -> Re
 def move_production(config: Config, choice: Choice, tested: Retested) -> Move:
     """Moves `production` to the tested digest, audits it, and has MLflow follow.
 
-    Run again after it was done, or after it was cut off at any point, it ends the same.
+    Run again after it was done, or after it was cut off at any point, it ends the same. What was put
+    into production since the choice stays there: a worker that is lost right after the move is
+    retried, and must not undo what came next.
 
     Raises:
         ReleaseError: another release was tested, it was shipped as another digest, or it is gone.
-        ProductionMoved: something else was put into production meanwhile.
+        ProductionMoved: something else was put into production since the choice.
         AuditError, ChampionError: audit log or ledger is damaged; nothing was moved.
         PushError, RegistryUnavailable, RegistryRefused: the registry does not do it.
     """
@@ -181,8 +189,13 @@ def move_production(config: Config, choice: Choice, tested: Retested) -> Move:
             "clear smoke_test"
         )
     moves = read_moves(config.paths.releases) or []
-    with Registry(config.release) as registry:
-        serving = registry.digest(PRODUCTION)
+    serving = _production(config)
+    if serving not in (choice.production, tested.digest):
+        raise ProductionMoved(
+            f"{PRODUCTION} was {choice.production or 'nothing'} when {choice.version} was chosen, "
+            f"and is {serving or 'nothing'} now; it was left there. If {choice.version} shall "
+            "serve all the same, start a new rollback"
+        )
     done = moves[-1] if moves and _is_done(config, moves[-1], serving, choice, tested) else None
     if done is None:
         done = roll_back(config, choice.version, choice.reason, choice.who, tested.digest)
@@ -201,6 +214,11 @@ def move_production(config: Config, choice: Choice, tested: Retested) -> Move:
         choice.who,
     )
     return done
+
+
+def _production(config: Config) -> str | None:
+    with Registry(config.release) as registry:
+        return registry.digest(PRODUCTION)
 
 
 def _is_done(

@@ -94,7 +94,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str]]:
 
     def noted(_: Any, version: str, reason: str | None, who: str) -> rollback.Choice:
         seen.append((version, reason, who))
-        return rollback.Choice(version=version, reason=reason or "", who=who)
+        return rollback.Choice(version=version, reason=reason or "", who=who, production=None)
 
     monkeypatch.setattr(rollback, "choose", noted)
     return seen

@@ -240,6 +240,18 @@ def test_a_move_done_twice_or_cut_off_moves_and_tells_once(place: Place) -> None
     assert [e.deed for e in read_audit(releases)].count(Deed.ROLLED_BACK) == 1
 
 
+def test_a_move_that_is_retried_does_not_undo_what_came_after_it(place: Place) -> None:
+    """A worker lost right after the move is retried minutes later; a release may have shipped."""
+    choice, tested = chosen(place, place.good), said(place.good)
+    move_production(place.config, choice, tested)
+    later = chosen(place, place.bad)  # stands for whatever was put there next
+    move_production(place.config, later, said(place.bad))
+    with pytest.raises(ProductionMoved, match="when .* was chosen, and is .* now; it was left"):
+        move_production(place.config, choice, tested)
+    assert place.serving == place.bad.digest
+    assert len(read_moves(place.config.paths.releases) or []) == 5
+
+
 def test_only_the_digest_that_was_tested_is_moved_to(place: Place) -> None:
     choice = chosen(place, place.good)
     other = said(place.good).model_copy(update={"digest": place.bad.digest})
