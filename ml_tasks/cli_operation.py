@@ -1,4 +1,4 @@
-"""The commands of everyday operation."""
+"""The commands of everyday operation: `mammo announce`, `mammo housekeeping`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ml_tasks.cli_release import config_here
 from ml_tasks.config import load_config, parse_settings
 
 Command = Callable[[argparse.Namespace], int]
@@ -17,6 +18,10 @@ def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentP
     """Adds them by `add(name, function, help)`, which makes the parser of one command."""
     new = add("announce", _announce, "lists new data exactly, for a run that uses these alone")
     new.add_argument("--data", type=Path, help="the folder; else paths.raw, if _READY is in it")
+    tidy = add("housekeeping", _housekeeping, "old runs, images and logs; removes them with --yes")
+    tidy.add_argument("--yes", action="store_true", help="remove what may go")
+    tidy.add_argument("--logs", type=Path, metavar="DIR", help="Airflow's logs (base_log_folder)")
+    tidy.add_argument("--json", action="store_true", help="for programs")
 
 
 def _announce(chosen: argparse.Namespace) -> int:
@@ -28,4 +33,21 @@ def _announce(chosen: argparse.Namespace) -> int:
         "mammography_new_data. Without:\n"
         f"mammo run --set paths.raw='{made.data_dir}' --set data.snapshot='{made.snapshot}'\n"
     )
+    return 0
+
+
+def _housekeeping(chosen: argparse.Namespace) -> int:
+    from ml_tasks.housekeeping import tidy_images, tidy_logs, tidy_runs
+    from ml_tasks.release.audit import person_here
+
+    config, who = config_here(chosen), person_here()
+    yes = chosen.yes or config.housekeeping.remove
+    found = (
+        tidy_runs(config, yes, who),
+        tidy_images(config, yes),
+        tidy_logs(config, yes, chosen.logs, who),
+    )
+    for each in found:
+        line = each.model_dump_json() if chosen.json else each.summary()
+        sys.stdout.write(f"{line}\n")
     return 0

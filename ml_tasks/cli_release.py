@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_tasks.config import Config, load_config, parse_settings
 from ml_tasks.config_release import registry_of_this_place
-from ml_tasks.errors import EngineUnavailable
+from ml_tasks.errors import ConfigError, EngineUnavailable
 from ml_tasks.release.audit import person_here
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def add_release_commands(add: Callable[[str, Command, str], argparse.ArgumentPar
     back = add("rollback", _rollback, "production goes back to a release that was shipped before")
     back.add_argument("version", nargs="?", help="if not given: what stood before what serves")
     back.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the ledger")
+    back.add_argument("--tested", action="store_true", help="smoke-test it first, as the page does")
     prune = add("prune", _prune, "old releases' images, which may go; removes them with --yes")
     prune.add_argument("--keep", type=_count, required=True, metavar="N", help="newest that stay")
     prune.add_argument("--yes", action="store_true", help="remove them")
@@ -48,7 +49,8 @@ def _rollback(chosen: argparse.Namespace) -> int:
     from ml_tasks.tracking.process import register_meanwhile
 
     config = config_here(chosen)
-    move = roll_back(config, chosen.version, chosen.reason, person_here())
+    digest = _tested(config, chosen.version) if chosen.tested else None
+    move = roll_back(config, chosen.version, chosen.reason, who=person_here(), digest=digest)
     sys.stdout.write(f"production serves {move.version} ({move.digest})\n")
     sys.stdout.flush()
     if config.tracking.enabled:
@@ -67,6 +69,15 @@ def _audit(chosen: argparse.Namespace) -> int:
     found = check_audit(config)
     sys.stdout.write(f"{found.model_dump_json(indent=2)}\n" if chosen.json else found.table())
     return 1 if found.problems else 0
+
+
+def _tested(config: Config, version: str | None) -> str:
+    """The digest of a release whose image answers as it should."""
+    from ml_tasks.rollback import retest
+
+    if version is None:
+        raise ConfigError("--tested wants the version that is to be tested: mammo releases")
+    return retest(config, version).digest
 
 
 def _prune(chosen: argparse.Namespace) -> int:

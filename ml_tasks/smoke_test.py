@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import httpx
 
 from ml_tasks.config import Config
-from ml_tasks.config_release import SmokeLimits
 from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
@@ -24,27 +20,17 @@ from ml_tasks.records import (
     SmokeRecord,
     Split,
 )
-from ml_tasks.release.answers import TOLERANCE, Answer, Judged, try_answers, try_latency
+from ml_tasks.release.answers import TOLERANCE, Judged
 from ml_tasks.release.approval import cleared
 from ml_tasks.release.bundle import verify
-from ml_tasks.release.container import RunningImage, isolated
-from ml_tasks.release.engine import DockerClient, engine_errors
+from ml_tasks.release.engine import DockerClient
 from ml_tasks.release.image import check_release_image
-from ml_tasks.release.trials import (
-    ENDPOINT,
-    Trials,
-    setting,
-    try_bad_input,
-    try_drain,
-    try_isolation,
-    try_memory,
-)
+from ml_tasks.release.image_trials import FEWEST, Sample, try_image
+from ml_tasks.release.trials import Trials
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_json
 
 log = logging.getLogger(__name__)
-
-FEWEST = 64  # images that prove parity, whatever is set; all of them where there are fewer
 
 
 def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeRecord:
@@ -67,27 +53,19 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
     check_release_image(client, image.image_id, Path(image.bundle))
     samples = _samples(run, max(config.release.smoke_images, FEWEST))
     limits, trials = config.release.smoke, Trials()
-    _try_size(client, image, limits, trials)
-    with isolated(client, image.image_id, str(run.root)) as running, running.http:
-        ready = running.wait_until_ready(limits.ready_seconds)
-        trials.at_most("ready", round(ready, 2), limits.ready_seconds, "s", "")
-        answers = _ask(running, run, samples)
-        difference = try_answers(answers, _judged(run, image), trials)
-        try_latency(answers, limits, trials)
-        refusals = try_bad_input(running, trials)
-        try_memory(running, try_isolation(running, trials), limits, trials)
-        try_drain(running, _raw(run, samples[0][0]), limits, trials)
-    trials.check()
+    tried = try_image(
+        client, image.image_id, str(run.root), samples, _judged(run, image), limits, trials
+    )
     with run.writing(SmokeRecord.stage) as work:
         record = SmokeRecord(
             run_id=run.run_id,
             inputs=run.mark(ImageRecord),
             image_id=image.image_id,
-            ready_seconds=round(ready, 2),
+            ready_seconds=tried.ready_seconds,
             images=len(samples),
-            largest_difference=difference,
+            largest_difference=tried.largest_difference,
             tolerance=TOLERANCE,
-            refusals=refusals,
+            refusals=tried.refusals,
             trials=tuple(trials.done),
         )
         write_json(work / "smoke.json", record.model_dump(mode="json"))
@@ -102,7 +80,7 @@ def spread(rows: Sequence[PredictionRow], count: int) -> list[PredictionRow]:
     return [rows[at * len(rows) // count] for at in range(count)]
 
 
-def _samples(run: RunPaths, count: int) -> list[tuple[IndexRow, PredictionRow]]:
+def _samples(run: RunPaths, count: int) -> list[Sample]:
     index_file = run.stage("preprocess") / "index.csv"
     answers_file = run.stage("evaluate") / "predictions.csv"
     _check_hash(index_file, run.load(PreprocessRecord).index_sha256)
@@ -112,7 +90,7 @@ def _samples(run: RunPaths, count: int) -> list[tuple[IndexRow, PredictionRow]]:
     if not answers:
         raise ReleaseError(f"{answers_file} holds no test image; run evaluate again")
     answers.sort(key=lambda row: row.raw)
-    return [(index[row.raw], row) for row in spread(answers, count)]
+    return [Sample(row, partial(_raw, run, index[row.raw])) for row in spread(answers, count)]
 
 
 def _check_hash(path: Path, expected: str) -> None:
@@ -137,37 +115,3 @@ def _judged(run: RunPaths, image: ImageRecord) -> Judged:
 
 def _raw(run: RunPaths, row: IndexRow) -> bytes:
     return read_unchanged(Path(run.load(PreprocessRecord).raw) / row.raw, row.raw_sha256)
-
-
-def _ask(
-    running: RunningImage, run: RunPaths, samples: Sequence[tuple[IndexRow, PredictionRow]]
-) -> list[Answer]:
-    """Sends every sample's raw file; the first one twice, since what is not yet warm is slower."""
-    answers = []
-    for row, expected in (samples[0], *samples):
-        data = _raw(run, row)
-        started = time.monotonic()
-        answer = running.post(ENDPOINT, data)
-        milliseconds = (time.monotonic() - started) * 1000
-        if answer.status_code != 200:
-            raise ReleaseError(
-                f"the image refused {row.raw} with {answer.status_code}: {answer.text}"
-            )
-        answers.append(Answer.read(expected, _content(answer), milliseconds))
-    return answers[1:]
-
-
-def _content(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return answer.text
-
-
-def _try_size(
-    client: DockerClient, image: ImageRecord, limits: SmokeLimits, trials: Trials
-) -> None:
-    with engine_errors(client, "the image was measured"):
-        size = round(client.images.get(image.image_id).attrs["Size"] / 1e6, 1)
-    remedy = setting("image_mb", "see what made it grow (docker history)")
-    trials.at_most("image size", size, limits.image_mb, "MB", remedy)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml_tasks.config import Config
-from ml_tasks.errors import RegistryRefused, RegistryUnavailable, ReleaseError
+from ml_tasks.errors import RegistryRefused, RegistryUnavailable
 from ml_tasks.records import Record
-from ml_tasks.release.bundle import bundle_of, read_json
+from ml_tasks.release.bundle import bundle_of
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import Move, move_to, predecessor, read_moves
 from ml_tasks.release.registry_api import Registry
+from ml_tasks.release.returnable import judged_in
 
 PRUNED = "pruned"  # the note of a removal in a release's record
 
@@ -97,7 +98,7 @@ def _row(
     releases: Path, moves: Sequence[Move], version: str, tags: dict[str, str | None] | None
 ) -> Shipped:
     own = [move for move in moves if move.version == version]
-    verdict, auc = _judged(releases, version)
+    verdict, auc = judged_in(bundle_of(releases, version))
     return Shipped(
         version=version,
         shipped_at=own[0].moved_at,
@@ -108,19 +109,6 @@ def _row(
         in_registry=None if tags is None else tags[version] == own[-1].digest,
         pruned=is_pruned(releases, version),
     )
-
-
-def _judged(releases: Path, version: str) -> tuple[str, float | None]:
-    """The verdict and the patients' AUC, from the sealed bundle as far as it is there."""
-    bundle = bundle_of(releases, version)
-    try:
-        verdict = str(read_json(bundle, "decision.json").get("verdict", ""))
-        level = read_json(bundle, "metrics.json")["levels"]["test"]["patient"]
-        return verdict, level["figures"]["auc"]["value"]
-    except ReleaseError:
-        return "", None
-    except (KeyError, TypeError):  # figures of an older form: the verdict stands all the same
-        return verdict, None
 
 
 def _disagreements(

@@ -20,14 +20,20 @@ log = logging.getLogger(__name__)
 
 
 def roll_back(
-    config: Config, version: str | None = None, reason: str = "", who: str | None = None
+    config: Config,
+    version: str | None = None,
+    reason: str = "",
+    who: str | None = None,
+    digest: str | None = None,
 ) -> Move:
     """Moves `production` to `version`, else to what stood before what serves; gives the move.
 
-    `who` does it, for the audit log; without a name, whoever is `acting`.
+    `who` did it, for the audit log; without a name, whoever is `acting`. `digest`, where one was
+    tested, is all that is moved to.
 
     Raises:
-        ReleaseError: there is no such release, its image is gone, or its bundle was altered.
+        ReleaseError: there is no such release, its image is gone or is not `digest`, or its bundle
+            was altered.
         ProductionMoved: something else was put into production meanwhile.
         ChampionError, AuditError: the ledger or the audit log is damaged.
         StorageError: the move stands, and could not be noted; the same again notes it.
@@ -39,6 +45,11 @@ def roll_back(
         read_audit(releases)  # a damaged audit log stops it before anything moves
         serving = registry.digest(PRODUCTION)
         target = _target(moves, serving, version)
+        if digest not in (None, target.digest):
+            raise ReleaseError(
+                f"{digest} was tested, but {target.version} was shipped as {target.digest}, so "
+                "nothing was moved; test that one: run the rollback anew"
+            )
         manifest = _image_of(registry, target)
         _check_bundle(releases, target)
         _warn_of_tag(registry, target)
