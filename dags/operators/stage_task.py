@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ml_tasks import sequences
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import (
     EngineUnavailable,
+    ImagesUnreachable,
     MammoError,
     PushError,
     PushRefused,
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 # Airflow stopped it (clear, mark failed), the state is what was asked for, whatever is raised here.
 PASSING = (
     EngineUnavailable,
+    ImagesUnreachable,
     PushError,
     RegistryUnavailable,
     RunBusy,
@@ -53,8 +57,8 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     context = get_current_context()
-    config = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-    try:
+    config = config_path()
+    with readable_errors():
         if stage == STAGES[0]:
             sequences.begin_run(
                 context["run_id"],
@@ -63,6 +67,22 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
             )
         record = sequences.run_stage(stage, context["run_id"], config, shard=shard)
         return record.model_dump(mode="json")
+
+
+def config_path() -> Path:
+    """The configuration that the tasks of this place read."""
+    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turns what this package refuses into lines of the log and the error that Airflow acts on.
+
+    Raises:
+        AirflowSkipException, AirflowFailException, AirflowException: see `run_stage`.
+    """
+    try:
+        yield
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:
