@@ -7,37 +7,27 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from ml_tasks.config import Config
 from ml_tasks.errors import DataError, ScoringError
 from ml_tasks.inference.scorer import processors
-from ml_tasks.pages.scoring_summary import scoring_page
 from ml_tasks.progress import counted
-from ml_tasks.scoring.listing import listing_of, listing_sha256, read_chunk, write_listing
+from ml_tasks.scoring.assembly import assemble
+from ml_tasks.scoring.listing import listing_of, read_chunk, write_listing
 from ml_tasks.scoring.place import BatchPlace
 from ml_tasks.scoring.plan import BatchPlan, read_plan
 from ml_tasks.scoring.planning import (
     checked_folder,
     in_production,
     make_plan,
-    now,
     production_now,
     warn_left_out,
 )
-from ml_tasks.scoring.rows import ScoredRow, read_chunk_rows, write_chunk
+from ml_tasks.scoring.rows import write_chunk
 from ml_tasks.scoring.score_chunk import Scoring
-from ml_tasks.scoring.summary import BatchSummary, Tally, read_summary
-from ml_tasks.scoring.tables import files_of, open_tables
-from ml_tasks.storage import (
-    fsync_tree,
-    replaced_directory,
-    storage_errors,
-    write_bytes,
-    write_json,
-)
+from ml_tasks.scoring.summary import BatchSummary, read_summary
+from ml_tasks.storage import replaced_directory, write_json
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +127,7 @@ def assemble_batch(config: Config, name: str) -> BatchSummary:
     if not place.finished.exists():
         plan, mark = read_plan(place)
         with place.owned("assemble"):
-            _assemble(place, plan, mark, config)
+            assemble(place, plan, mark, production_now(config, plan))
     summary = read_summary(place)
     shutil.rmtree(place.work, ignore_errors=True)
     return _told(place, summary)
@@ -170,74 +160,6 @@ def _finished_before(place: BatchPlace, folder: Path, config: Config) -> BatchPl
         )
     log.info("nothing to do: %s", summary.line())
     return plan
-
-
-def _assemble(place: BatchPlace, plan: BatchPlan, mark: str, config: Config) -> None:
-    _check_complete(place, plan)
-    work, tally = place.work / "finished", Tally()
-    shutil.rmtree(work, ignore_errors=True)  # of a try that was killed
-    with storage_errors(place.finished):
-        work.mkdir()
-        with open_tables(work, plan) as tables:
-            for rows in _all_rows(place, plan, mark):
-                tally.add(rows)
-                for table in tables:
-                    table.add(rows)
-        summary = _summary(plan, mark, tally, production_now(config, plan))
-        write_json(work / place.summary.name, summary.model_dump(mode="json"))
-        write_bytes(work / "summary.html", scoring_page(summary).encode())
-        fsync_tree(work)
-        work.rename(place.finished)
-
-
-def _check_complete(place: BatchPlace, plan: BatchPlan) -> None:
-    if listing_sha256(place.work) != plan.listing_sha256:
-        raise ScoringError(
-            f"the listing in {place.work} was altered after it was planned; remove that folder and "
-            "start the batch anew"
-        )
-    missing = [chunk for chunk in range(plan.chunks) if not place.rows(chunk).exists()]
-    if missing:
-        shards = sorted({chunk % plan.shards for chunk in missing})
-        raise ScoringError(
-            f"{len(missing)} of {plan.chunks} chunks of the batch {place.name} are not scored yet; "
-            f"run score again for the shard(s) {', '.join(map(str, shards))}"
-        )
-
-
-def _all_rows(place: BatchPlace, plan: BatchPlan, mark: str) -> Iterator[list[ScoredRow]]:
-    """The rows of every chunk in order, each held to the files that were planned."""
-    count = 0
-    for chunk in range(plan.chunks):
-        planned = read_chunk(place.work, chunk)
-        rows = read_chunk_rows(place.rows(chunk), mark, chunk, planned)
-        count += len(rows)
-        yield rows
-    if count != plan.images:
-        raise ScoringError(
-            f"{count:,} rows for {plan.images:,} planned images of the batch {place.name}; remove "
-            f"{place.work} and start the batch anew"
-        )
-
-
-def _summary(plan: BatchPlan, mark: str, tally: Tally, production: str) -> BatchSummary:
-    finished = now()
-    lasted = datetime.fromisoformat(finished) - datetime.fromisoformat(plan.planned_at)
-    return BatchSummary(
-        plan=plan,
-        plan_sha256=mark,
-        finished_at=finished,
-        seconds=lasted.total_seconds(),
-        scored=tally.scored,
-        classes={name: tally.classes[name] for name in (plan.positive, plan.negative)},
-        errors=dict(sorted(tally.errors.items())),
-        quality=dict(sorted(tally.quality.items())),
-        warned=tally.warned,
-        histogram=tuple(tally.histogram),
-        first_errors=tuple(tally.first_errors),
-        production_now=production,
-        files=files_of(plan),
-    )
 
 
 def _told(place: BatchPlace, summary: BatchSummary) -> BatchSummary:
