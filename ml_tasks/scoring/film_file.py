@@ -43,11 +43,15 @@ def _read(folder: Path, planned: Listed) -> bytes:
     path = (folder / planned.file).resolve(strict=True)
     if not path.is_relative_to(folder):
         raise ImageRejected("no_file", "a link that leads to outside of the folder by now")
-    with open(os.open(path, _FLAGS), "rb", buffering=0) as stream:
-        _check_same(stream.fileno(), planned)
+    handle = os.open(path, _FLAGS)
+    try:
+        _check_same(handle, planned)
         check_file_size(planned.size or 0)
-        data = stream.readall()
-        _check_same(stream.fileno(), planned)
+        with open(handle, "rb", buffering=0, closefd=False) as stream:
+            data = stream.readall()
+        _check_same(handle, planned)
+    finally:
+        os.close(handle)
     if len(data) != planned.size:
         raise _changed()
     return data

@@ -24,6 +24,7 @@ from ml_tasks.config import Config
 from tests.scoring.batches import toy_release, write_films
 
 CHUNK, IMAGES = 4, 18
+_LAST = 10  # steps that come after the last chunk
 _CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
 _WRITES = os.O_WRONLY | os.O_RDWR
 _DATED = ("planned_at", "finished_at", "seconds", "plan_sha256")
@@ -53,7 +54,7 @@ def forked(config: Config, films: Path, at: int = 0) -> tuple[int, int, int, str
     with os.fdopen(inbox, "rb") as stream:
         told = stream.read().decode()
     status = os.waitpid(child, 0)[1]
-    steps, opened, error = (told.split(" ", 2) + ["", ""])[:3]
+    steps, opened, error = [*told.split(" ", 2), "", ""][:3]
     return status, int(steps), int(opened), error
 
 
@@ -116,11 +117,19 @@ def rehearse(folder: Path, kills: int) -> Outcome:
         if status or opened != IMAGES:
             raise RuntimeError(f"without a kill: {opened} films opened, {error or 'no error'}")
         expected = results(config)
-        places = range(1, outcome.steps + 1)
-        for at in sorted(random.Random(1).sample(places, min(kills, outcome.steps))):
+        for at in _places(outcome.steps, kills):
             shutil.rmtree(config.paths.scoring)
             _kill(config, films, at, expected, outcome)
     return outcome
+
+
+def _places(steps: int, kills: int) -> list[int]:
+    """Half of them evenly before the last steps, which put the tables in place; all if they fit."""
+    if kills >= steps:
+        return list(range(1, steps + 1))
+    late = random.Random(1).sample(range(steps - _LAST, steps + 1), kills // 2)
+    early = kills - len(late)
+    return sorted([1 + number * (steps - _LAST) // early for number in range(early)] + late)
 
 
 def _kill(
