@@ -1,4 +1,4 @@
-"""A folder through plan, score and assemble: each image has its row, by one release, or it fails."""
+"""A folder through plan, score and assemble: a row for each image, by one release, or an error."""
 
 from __future__ import annotations
 

@@ -31,8 +31,9 @@ def test_many_images_need_no_more_memory_than_a_hundred(tmp_path: Path) -> None:
         save_config(toy.config, tmp_path / "config.yaml")
         for count in (FEW, cases(600, 10_000)):
             folder = many_films(tmp_path / f"films-{count}", count)
-            words = [sys.executable, "-m", "tests.scoring.peak_memory", tmp_path / "config.yaml"]
-            done = subprocess.run([*words, folder], capture_output=True, text=True, check=False)
+            words = [sys.executable, "-m", "tests.scoring.peak_memory"]
+            words += [str(tmp_path / "config.yaml"), str(folder)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             images, peak = map(int, done.stdout.split())
             assert images == count
