@@ -165,8 +165,8 @@ def _finished_before(place: BatchPlace, folder: Path, config: Config) -> BatchPl
 def _told(place: BatchPlace, summary: BatchSummary) -> BatchSummary:
     for code, count in summary.errors.items():
         log.warning("%d images could not be scored: %s", count, code)
-    if not summary.production_now.endswith("still"):
-        log.warning(summary.production_now)
+    if not summary.production.same:
+        log.warning(summary.production.text)
     log.info("results: %s", place.finished / "summary.html")
     if not summary.scored:
         raise DataError(

@@ -10,7 +10,7 @@ from ml_tasks.scoring.summary import BINS, SHOWN_ERRORS, BatchSummary
 
 _WIDTH, _HEIGHT = 640, 180  # of the histogram, in the SVG's own units
 _FOOT = 24  # for the labels below
-_QUALITY = {
+QUALITY = {
     Quality.BLANK: "the breast shows no structure",
     Quality.INVERTED: "white background: inverted before it was judged, or not clear which",
     Quality.UNLIKE_TRAINING: "unlike the pictures that the model learned from",
@@ -23,7 +23,7 @@ _TEMPLATE = """{% block content %}
 <p class="lead">{{ '{:,}'.format(summary.scored) }} of {{ '{:,}'.format(plan.images) }} images have
 an answer{% if summary.failed %}; <span class="bad">{{ '{:,}'.format(summary.failed) }} could not be
 scored</span>{% endif %}.</p>
-{% if moved %}<p class="warn">{{ summary.production_now }}.</p>{% endif %}
+{% if not summary.production.same %}<p class="warn">{{ summary.production.text }}.</p>{% endif %}
 {% for name in summary.files %}<a href="{{ name }}" download>{{ name }}</a>
 {% endfor %}<a href="summary.json" download>summary.json</a>
 <h2>Answers</h2>
@@ -75,7 +75,7 @@ believing the answer.</p>{% else %}<p>None.</p>{% endif %}
 <tr><td>Folder</td><td>{{ plan.folder }}</td></tr>
 <tr><td>Release</td><td>{{ plan.version }}</td></tr>
 <tr><td>Image digest</td><td><code>{{ plan.digest }}</code></td></tr>
-<tr><td>Production</td><td>{{ summary.production_now }}</td></tr>
+<tr><td>Production</td><td>{{ summary.production.text }}</td></tr>
 <tr><td>Planned</td><td>{{ plan.planned_at }}</td></tr>
 <tr><td>Finished</td><td>{{ summary.finished_at }}, after {{ duration }}</td></tr>
 <tr><td>Listing</td><td><code>{{ plan.listing_sha256 }}</code></td></tr>
@@ -93,7 +93,6 @@ def scoring_page(summary: BatchSummary) -> str:
             "run_id": plan.name,
             "summary": summary,
             "plan": plan,
-            "moved": not summary.production_now.endswith("still"),
             "classes": [
                 {"name": name, "count": f"{count:,}", "share": _share(count, summary.scored)}
                 for name, count in summary.classes.items()
@@ -105,7 +104,7 @@ def scoring_page(summary: BatchSummary) -> str:
             "floor": _HEIGHT - _FOOT,
             "mark": round(plan.threshold * _WIDTH, 1),
             "quality": [
-                {"code": code, "meaning": _QUALITY[Quality(code)], "count": f"{count:,}"}
+                {"code": code, "meaning": QUALITY[Quality(code)], "count": f"{count:,}"}
                 for code, count in summary.quality.items()
             ],
             "shown": SHOWN_ERRORS,

@@ -13,12 +13,12 @@ from ml_tasks.scoring.place import BatchPlace
 from ml_tasks.scoring.plan import BatchPlan
 from ml_tasks.scoring.planning import now
 from ml_tasks.scoring.rows import ScoredRow, read_chunk_rows
-from ml_tasks.scoring.summary import BatchSummary, Tally
+from ml_tasks.scoring.summary import BatchSummary, ProductionNow, Tally
 from ml_tasks.scoring.tables import files_of, open_tables
 from ml_tasks.storage import fsync_tree, storage_errors, write_bytes, write_json
 
 
-def assemble(place: BatchPlace, plan: BatchPlan, mark: str, production: str) -> None:
+def assemble(place: BatchPlace, plan: BatchPlan, mark: str, production: ProductionNow) -> None:
     """Writes the tables, the summary and the page; their folder appears complete, or not at all.
 
     `mark` is the hash of the plan's file; `production` says whether its release still serves.
@@ -74,7 +74,7 @@ def _all_rows(place: BatchPlace, plan: BatchPlan, mark: str) -> Iterator[list[Sc
         )
 
 
-def _summary(plan: BatchPlan, mark: str, tally: Tally, production: str) -> BatchSummary:
+def _summary(plan: BatchPlan, mark: str, tally: Tally, production: ProductionNow) -> BatchSummary:
     finished = now()
     lasted = datetime.fromisoformat(finished) - datetime.fromisoformat(plan.planned_at)
     return BatchSummary(
@@ -89,6 +89,6 @@ def _summary(plan: BatchPlan, mark: str, tally: Tally, production: str) -> Batch
         warned=tally.warned,
         histogram=tuple(tally.histogram),
         first_errors=tuple(tally.first_errors),
-        production_now=production,
+        production=production,
         files=files_of(plan),
     )

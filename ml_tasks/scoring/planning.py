@@ -14,6 +14,7 @@ from ml_tasks.release.champion import Champion, find_champion
 from ml_tasks.scoring.listing import LINKED, Listing
 from ml_tasks.scoring.place import BatchPlace
 from ml_tasks.scoring.plan import BatchPlan
+from ml_tasks.scoring.summary import ProductionNow
 
 log = logging.getLogger(__name__)
 
@@ -57,17 +58,19 @@ def in_production(config: Config) -> Champion:
     return champion
 
 
-def production_now(config: Config, plan: BatchPlan) -> str:
-    """Whether a batch's release is in production still, in words; what cannot be told is said."""
+def production_now(config: Config, plan: BatchPlan) -> ProductionNow:
+    """Whether a batch's release is in production still; what cannot be told is said."""
     try:
         champion = find_champion(config, ask_registry=True)
     except MammoError as error:
-        return f"whether {plan.version} is in production still could not be told: {error}"
+        text = f"whether {plan.version} is in production still could not be told: {error}"
+        return ProductionNow(same=None, text=text)
     if champion.digest == plan.digest:
-        return f"{plan.version} is in production still"
-    return (
-        f"{champion.version or 'nothing'} is in production by now; this whole batch was scored by "
-        f"{plan.version}, which was when it was planned"
+        return ProductionNow(same=True, text=f"{plan.version} is in production still")
+    return ProductionNow(
+        same=False,
+        text=f"{champion.version or 'nothing'} is in production by now; this whole batch was "
+        f"scored by {plan.version}, which was when it was planned",
     )
 
 

@@ -26,6 +26,13 @@ class ShownError(Record):
     text: str
 
 
+class ProductionNow(Record):
+    """Whether a batch's release was in production still as the batch ended; None: unknown."""
+
+    same: bool | None
+    text: str
+
+
 class BatchSummary(Record):
     """A finished batch in figures."""
 
@@ -40,7 +47,7 @@ class BatchSummary(Record):
     warned: int  # images with a warning
     histogram: tuple[int, ...]  # probabilities, in BINS parts
     first_errors: tuple[ShownError, ...]
-    production_now: str  # whether the batch's release is still in production, in words
+    production: ProductionNow
     files: tuple[str, ...]
 
     @property

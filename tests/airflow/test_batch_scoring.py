@@ -1,4 +1,4 @@
-"""Batch scoring in a real scheduler: a folder scored, the form's refusals, a red task with the reason."""
+"""Batch scoring in a real scheduler: a folder scored, the form refused, a red task with reasons."""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ import pytest
 from ml_tasks.batch_scoring import assemble_batch, plan_batch, score_folder, score_shard
 from ml_tasks.config import Config
 from ml_tasks.errors import DataError, ReleaseError, ScoringError, StorageError
+from ml_tasks.inference.answer import Quality
 from ml_tasks.inference.predictor import Predictor
+from ml_tasks.pages.scoring_summary import QUALITY
 from ml_tasks.release.ledger import Move, note_move
 from ml_tasks.scoring.place import LONGEST_NAME, BatchPlace, name_from
 from tests.builders import encoded, fill, film, small_disk
@@ -127,9 +129,25 @@ def test_a_batch_stays_with_its_release_when_production_moves(tmp_path: Path) ->
             summary = score_folder(moved, films, "b")
     assert {row["version"] for row in table(toy.config)} == {toy.version}
     assert {row["threshold"] for row in table(toy.config)} == {"0.5"}
-    assert summary.production_now.startswith(f"{newer.parent.name} is in production by now")
+    assert summary.production.same is False
+    assert summary.production.text.startswith(f"{newer.parent.name} is in production by now")
     page = (toy.config.paths.scoring / "b" / "summary.html").read_text()
     assert f'<p class="warn">{newer.parent.name} is in production by now' in page
+
+
+def test_a_registry_that_is_away_at_the_end_loses_no_result(tmp_path: Path) -> None:
+    with toy_release(tmp_path) as toy:
+        plan = plan_batch(toy.config, write_films(tmp_path / "films", 4), "b")
+        for shard in range(plan.shards):
+            score_shard(toy.config, "b", shard)
+    summary = assemble_batch(toy.config, "b")  # the registry has ended
+    assert summary.production.same is None
+    assert "could not be told" in summary.production.text
+    assert summary.scored == 4
+
+
+def test_the_page_knows_every_quality_warning() -> None:
+    assert set(QUALITY) == set(Quality)
 
 
 _CALIBRATION = {"temperature": 1.0, "prior_shift": 0.0}
