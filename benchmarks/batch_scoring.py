@@ -129,7 +129,8 @@ def _two_shards(folder: _Folder) -> None:
     plan = plan_batch(folder.config, folder.films, name)
     words = [sys.executable, "-c", _SHARD, str(folder.file), name]
     started = [subprocess.Popen([*words, str(shard)]) for shard in range(plan.shards)]
-    if any([process.wait() for process in started]):  # a list: all are waited for
+    statuses = [process.wait() for process in started]
+    if any(statuses):
         raise RuntimeError("a shard failed; its log says why")
     assemble_batch(folder.config, name)
 
