@@ -12,7 +12,7 @@ from ml_tasks.batch_scoring import assemble_batch, plan_batch, score_shard
 from ml_tasks.config import Config, load_config
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.scoring.place import name_from
-from operators.stage_task import config_path, readable_errors
+from operators.stage_task import config_file, readable_errors
 
 SETTINGS = {"shards": "scoring.shards", "format": "scoring.format"}
 
@@ -53,4 +53,4 @@ def _config() -> Config:
     params = get_current_context()["params"]
     chosen = {setting: params.get(field) for field, setting in SETTINGS.items()}
     settings = {key: value for key, value in chosen.items() if value not in (None, "")}
-    return load_config(config_path(), registry_of_this_place(os.environ) | settings)
+    return load_config(config_file(), registry_of_this_place(os.environ) | settings)

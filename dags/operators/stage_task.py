@@ -57,7 +57,7 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     context = get_current_context()
-    config = config_path()
+    config = config_file()
     with readable_errors():
         if stage == STAGES[0]:
             sequences.begin_run(
@@ -69,7 +69,7 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
         return record.model_dump(mode="json")
 
 
-def config_path() -> Path:
+def config_file() -> Path:
     """The configuration that the tasks of this place read."""
     return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
 
