@@ -8,10 +8,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import evaluating, many, reading, serving, training
+from benchmarks import batch_scoring, evaluating, many, reading, serving, training
 from benchmarks.table import FULL, PIPELINE, QUICK, Effort, Page, Row, page
 
-_PAGES: dict[str, Page] = {"pipeline": PIPELINE, "serving": serving.SERVING}
+_PAGES: dict[str, Page] = {
+    "pipeline": PIPELINE,
+    "serving": serving.SERVING,
+    "batch_scoring": batch_scoring.BATCHES,
+}
+_MEASURED = {"serving": serving.measured, "batch_scoring": batch_scoring.measured}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     effort = QUICK if chosen.quick else FULL
     missed: list[str] = []
     for part in (chosen.only,) if chosen.only else _PAGES:
-        rows = measured(effort) if part == "pipeline" else serving.measured(effort)
+        rows = measured(effort) if part == "pipeline" else _MEASURED[part](effort)
         text = page(rows, effort, _PAGES[part])
         if chosen.write:
             _PAGES[part].file.write_text(text)

@@ -1,17 +1,21 @@
-"""The commands of everyday operation: `mammo announce`, `mammo housekeeping`."""
+"""The commands of everyday operation: new data, batches, drift, what may go."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_tasks.cli_release import config_here
+from ml_tasks import sequences
+from ml_tasks.cli_release import Command, config_here
 from ml_tasks.config import load_config, parse_settings
 
-Command = Callable[[argparse.Namespace], int]
+log = logging.getLogger(__name__)
+
+INCOMPLETE = 3  # the tables stand, but some images have an error in their place
 
 
 def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
@@ -22,6 +26,10 @@ def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentP
     tidy.add_argument("--yes", action="store_true", help="remove what may go")
     tidy.add_argument("--logs", type=Path, metavar="DIR", help="Airflow's logs (base_log_folder)")
     tidy.add_argument("--json", action="store_true", help="for programs")
+    scoring = add("batch_scoring", _batch_scoring, "score a folder by what is in production")
+    scoring.add_argument("--folder", type=Path, required=True, help="of images, at any depth")
+    scoring.add_argument("--name", help="of the batch; name one again to go on with it")
+    scoring.add_argument("--output", type=Path, help="for all batches, instead of paths.scoring")
 
 
 def _announce(chosen: argparse.Namespace) -> int:
@@ -51,3 +59,17 @@ def _housekeeping(chosen: argparse.Namespace) -> int:
         line = each.model_dump_json() if chosen.json else each.summary()
         sys.stdout.write(f"{line}\n")
     return 0
+
+
+def _batch_scoring(chosen: argparse.Namespace) -> int:
+    from ml_tasks.batch_scoring import score_folder
+
+    config = config_here(chosen)
+    if chosen.output is not None:
+        paths = config.paths.model_copy(update={"scoring": chosen.output.absolute()})
+        config = config.model_copy(update={"paths": paths})
+    name = chosen.name or sequences.new_run_id("batch").replace(".", "-")
+    if chosen.name is None:
+        log.info("batch %s; if it is stopped, --name %s goes on with it", name, name)
+    summary = score_folder(config, chosen.folder.absolute(), name)
+    return INCOMPLETE if summary.failed else 0

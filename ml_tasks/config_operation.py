@@ -27,6 +27,7 @@ class ScoringConfig(Section):
 
     chunk: int = Field(200, ge=1, le=10_000)  # images that are committed together
     shards: int = Field(2, ge=1, le=1000)  # tasks that work side by side, one for each worker
+    threads: int = Field(0, ge=0, le=256)  # images at once in a shard; 0: shards share the cores
     format: Literal["csv", "parquet", "both"] = "both"
 
 

@@ -103,6 +103,14 @@ class DriftError(MammoError):
     """What the service sees cannot be compared with what the model was trained on."""
 
 
+class ScoringError(MammoError):
+    """A folder cannot be scored as it was asked for; nothing of an earlier batch was changed."""
+
+
+class ImagesUnreachable(MammoError):
+    """The folder that is scored went away meanwhile; a disk may come back by itself."""
+
+
 class RegistryUnavailable(MammoError):
     """The image registry does not answer; that passes by itself, or somebody starts it."""
 

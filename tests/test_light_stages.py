@@ -12,7 +12,7 @@ from ml_tasks.sequences import IMAGE_STAGES
 _LOADED = "import sys, ml_tasks.{stage}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
 
 
-@pytest.mark.parametrize("stage", [*IMAGE_STAGES, "sequences"])
+@pytest.mark.parametrize("stage", [*IMAGE_STAGES, "sequences", "batch_scoring"])
 def test_the_image_stages_and_their_order_load_no_heavy_library(stage: str) -> None:
     """The builder's image would otherwise grow by gigabytes; MLflow takes 4 s to import."""
     done = subprocess.run(

@@ -18,6 +18,7 @@ from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import (
     DataUnsettled,
     EngineUnavailable,
+    ImagesUnreachable,
     MammoError,
     PushError,
     PushRefused,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 PASSING = (
     DataUnsettled,
     EngineUnavailable,
+    ImagesUnreachable,
     PushError,
     RegistryUnavailable,
     RunBusy,

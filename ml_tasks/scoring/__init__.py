@@ -1,0 +1,1 @@
+"""A folder of images, scored by one release: listed, scored in chunks, put together in tables."""
