@@ -37,6 +37,7 @@ class DriftConfig(Section):
     figure_distance: float = Field(0.2, gt=0)  # above it a figure counts as drifted
     max_score_distance: float = Field(0.2, gt=0)  # of the probabilities
     positive_share: float | None = Field(None, gt=0, lt=1)  # of the service's; None: as trained on
+    images_per_patient: int = Field(4, ge=1, le=20)  # so alike that they count as one
     cooldown_days: float = Field(14, ge=0, le=366)  # between two suggestions
     retrain: bool = False  # true: asks for the retraining itself; false: only suggests it
 

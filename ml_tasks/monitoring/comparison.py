@@ -48,12 +48,13 @@ def compare(
     own_scores = scores_like_service(reference, policy.positive_share)
     columns = {name: own[:, at] for at, name in enumerate(FIGURES)}
     current = {name: now[:, at] for at, name in enumerate(FIGURES)}
-    chance = dict(zip(FIGURES, chance_distances(own, now), strict=True))
+    chance = dict(zip(FIGURES, chance_distances(own, now, policy.images_per_patient), strict=True))
     least = dict.fromkeys(FIGURES, policy.figure_distance)
     if len(own_scores) >= LEAST_SCORES:
         columns[SCORE], current[SCORE] = own_scores, np.array(seen.probabilities, np.float64)
         pair = (own_scores[:, np.newaxis], current[SCORE][:, np.newaxis])
-        chance[SCORE], least[SCORE] = chance_distances(*pair)[0], policy.max_score_distance
+        chance[SCORE] = chance_distances(*pair, policy.images_per_patient)[0]
+        least[SCORE] = policy.max_score_distance
     limits = {name: max(least[name], float(chance[name])) for name in least}
     distances = compare_columns(columns, current, limits, policy.max_drifted_share, page)
     found = {
