@@ -56,7 +56,7 @@ def compare(
         chance[SCORE] = chance_distances(*pair, policy.images_per_patient)[0]
         least[SCORE] = policy.max_score_distance
     limits = {name: max(least[name], float(chance[name])) for name in least}
-    distances = compare_columns(columns, current, limits, policy.max_drifted_share, page)
+    distances = compare_columns(columns, current, limits, FIGURES, policy.max_drifted_share, page)
     found = {
         name: FigureDistance(
             name=name,

@@ -27,13 +27,14 @@ def compare_columns(
     reference: Mapping[str, NDArray[np.float64]],
     current: Mapping[str, NDArray[np.float64]],
     limits: Mapping[str, float],
+    counted: tuple[str, ...],
     drift_share: float,
     page: Path,
 ) -> dict[str, float]:
     """Writes Evidently's page and gives each column's distance, in deviations of the reference.
 
-    A column that has no values in the reference must not be named. Columns may be of different
-    lengths.
+    The columns are those of `limits`, which may be of different lengths; the page tells the share
+    of the `counted` ones that have drifted.
 
     Raises:
         DriftError: Evidently gives no distance for a column.
@@ -42,10 +43,10 @@ def compare_columns(
     columns = list(limits)
     metrics = [
         from_evidently["DriftedColumnsCount"](
-            columns=columns,
+            columns=list(counted),
             num_method=METHOD,
             drift_share=drift_share,
-            per_column_threshold=dict(limits),
+            per_column_threshold={name: limits[name] for name in counted},
         ),
         *(
             from_evidently["ValueDrift"](column=name, method=METHOD, threshold=limits[name])
