@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,23 @@ def compare_columns(
         from_evidently["Dataset"].from_pandas(_frame(each, columns), data_definition=definition)
         for each in (current, reference)
     ]
-    snapshot = from_evidently["Report"](metrics).run(*data)
-    page.write_text(_confined(snapshot.get_html_str(as_iframe=False)), encoding="utf-8")
-    return _distances(snapshot.dict(), columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pandas' to Evidently: nobody here can act on them
+        snapshot = from_evidently["Report"](metrics).run(*data)
+        text = snapshot.get_html_str(as_iframe=False)
+        told = snapshot.dict()
+    page.write_text(_confined(text), encoding="utf-8")
+    return _distances(told, columns)
 
 
 def _evidently() -> dict[str, Any]:
     """Evidently's classes, imported without its telemetry and beside pandas 3."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # it reads this where it would report its use
     _mend_pandas()
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import DriftedColumnsCount, ValueDrift
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.metrics import DriftedColumnsCount, ValueDrift
 
     kinds = (DataDefinition, Dataset, Report, DriftedColumnsCount, ValueDrift)
     return {kind.__name__: kind for kind in kinds}

@@ -25,6 +25,7 @@ from ml_tasks.records import Record
 
 MOST = 20_000  # images that are compared; of more, a sample by a fixed seed
 _LONGEST = 100_000  # bytes of a line; the service writes about 600
+_ROTATIONS = 10  # while the files are opened, which takes a moment
 _FILE = re.compile(r"(?P<family>.+\.jsonl)(?:\.(?P<age>\d+))?")
 
 
@@ -104,14 +105,14 @@ def _opened(folder: Path, stack: ExitStack) -> list[tuple[IO[bytes], int]]:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """Each family's files by age, with the one more name that a rotation meanwhile would give."""
+    """Each family's files by age, with the names that rotations meanwhile would give them."""
     if not folder.is_dir():
         return []
     families: dict[str, set[int]] = {}
     for path in folder.iterdir():
         if match := _FILE.fullmatch(path.name):
             age = int(match["age"] or 0)
-            families.setdefault(match["family"], {0}).update((age, age + 1))
+            families.setdefault(match["family"], {0}).update(range(age, age + _ROTATIONS + 1))
     return [
         folder / (f"{family}.{age}" if age else family)
         for family, ages in sorted(families.items())

@@ -72,9 +72,11 @@ def test_of_many_pictures_a_fair_part_is_kept() -> None:
     before, reference.MOST = reference.MOST, 20
     try:
         rows = reference_rows(
-            index, {Split.TRAIN: pixels, Split.TEST: pixels}, dict.fromkeys(map(str, range(60)), 0.5),
+            index,
+            {Split.TRAIN: pixels, Split.TEST: pixels},
+            {row.raw: 0.5 for row in index},
             "Positive",
-        )  # fmt: skip
+        )
     finally:
         reference.MOST = before
     for split in (Split.TRAIN, Split.TEST):

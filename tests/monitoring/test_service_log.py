@@ -119,7 +119,7 @@ def test_of_too_many_images_a_fair_sample_is_compared(
 def test_while_the_service_rotates_no_line_is_lost_or_doubled(tmp_path: Path) -> None:
     """The service's own handler writes meanwhile; what was there before is seen each time."""
     settings = Settings(
-        statistics=str(tmp_path / "images.jsonl"), statistics_bytes=4000, statistics_files=1000
+        statistics=str(tmp_path / "images.jsonl"), statistics_bytes=20_000, statistics_files=1000
     )
     handler = _handler(settings)
     handler.setFormatter(JsonLines())
