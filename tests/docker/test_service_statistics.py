@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from docker import DockerClient
 
 from ml_tasks.local_stack.engine import Engine
 from ml_tasks.local_stack.ports import free_ports
@@ -28,7 +27,7 @@ def test_what_the_service_judges_is_found_by_the_comparison(
     tmp_path: Path,
 ) -> None:
     """Its user is another one than who reads, its root is read-only, and it has no capability."""
-    folder, said = tmp_path / "figures" / "statistics", []
+    folder, said = tmp_path / "figures" / "statistics", list[str]()
     place = stack_state / "statistics-test"
     address = start_service(
         place, engine_place, built.image, free_ports(1)[0], said.append, statistics=folder
