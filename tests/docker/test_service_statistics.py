@@ -21,7 +21,6 @@ pytestmark = pytest.mark.docker
 
 def test_what_the_service_judges_is_found_by_the_comparison(
     built: ImageRecord,
-    engine: DockerClient,
     engine_place: Engine,
     stack_state: Path,
     tmp_path: Path,
