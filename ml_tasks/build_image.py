@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.config import Config
+from ml_tasks.dataset.manifest import IndexRow, read_rows
+from ml_tasks.dataset.pictures import array_file, open_pictures
+from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.errors import ReleaseError
 from ml_tasks.evaluation.metrics_file import Metrics
 from ml_tasks.imaging.spec import ImageSpec
+from ml_tasks.monitoring.reference import ReferenceRow, keep_reference, reference_rows
 from ml_tasks.records import (
     Decision,
     EvaluationRecord,
     ImageRecord,
     PreprocessRecord,
+    Split,
     TrainRecord,
     ValidationRecord,
 )
@@ -59,6 +64,7 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     )
     keep_approval(bundle, approval)
     noted_once(config.paths.releases, Deed.RELEASED, version_of(bundle), f"run {run.run_id}")
+    keep_reference(bundle, _drift_reference(run, cleaned))
     log.info("release sealed: %s", bundle)
     image = build_release_image(client, bundle, config.release.image, serving_base)
     keep_sbom(client, bundle, image.id)
@@ -158,6 +164,23 @@ def _lineage(run: RunPaths, data: PreprocessRecord, training: TrainRecord) -> di
             "records_sha256": {stage: mark for each in marks for stage, mark in each.items()},
         },
     }
+
+
+def _drift_reference(run: RunPaths, cleaned: PreprocessRecord) -> list[ReferenceRow]:
+    """By what a later drift of the service's images is told; anonymous, outside of the image."""
+    evaluation = run.load(EvaluationRecord)
+    index = read_rows(run.unaltered(cleaned, "index.csv", cleaned.index_sha256), IndexRow)
+    told = run.unaltered(evaluation, "predictions.csv", evaluation.predictions_sha256)
+    counts = {split: sum(row.split is split for row in index) for split in Split}
+    pictures = {
+        split: open_pictures(
+            run.unaltered(cleaned, array_file(split), cleaned.arrays_sha256[split]), count
+        )
+        for split, count in counts.items()
+        if count
+    }
+    probabilities = {row.raw: row.probability for row in read_rows(told, PredictionRow)}
+    return reference_rows(index, pictures, probabilities, cleaned.positive)
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ml_tasks import sequences
 from ml_tasks.cli_release import Command, config_here
 from ml_tasks.config import load_config, parse_settings
+from ml_tasks.config_release import registry_of_this_place
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,9 @@ def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentP
     scoring.add_argument("--folder", type=Path, required=True, help="of images, at any depth")
     scoring.add_argument("--name", help="of the batch; name one again to go on with it")
     scoring.add_argument("--output", type=Path, help="for all batches, instead of paths.scoring")
+    drift = add("watch_drift", _watch_drift, "the service's images against those of the training")
+    drift.add_argument("--days", type=float, metavar="N", help="drift.window_days for once")
+    drift.add_argument("--suggest", action="store_true", help="note in the audit log what follows")
 
 
 def _announce(chosen: argparse.Namespace) -> int:
@@ -73,3 +79,20 @@ def _batch_scoring(chosen: argparse.Namespace) -> int:
         log.info("batch %s; if it is stopped, --name %s goes on with it", name, name)
     summary = score_folder(config, chosen.folder.absolute(), name)
     return INCOMPLETE if summary.failed else 0
+
+
+def _watch_drift(chosen: argparse.Namespace) -> int:
+    from ml_tasks.watch_drift import suggest
+
+    settings = registry_of_this_place(os.environ) | parse_settings(chosen.set)
+    # Only the DAG can start a retraining: by an event of Airflow.
+    settings["drift.retrain"] = False
+    if chosen.days is not None:
+        settings["drift.window_days"] = chosen.days
+    run_id = sequences.new_run_id("drift")
+    report = sequences.watch_drift(chosen.config, settings, datetime.now(UTC), run_id)
+    config = load_config(chosen.config, settings)
+    if chosen.suggest:
+        suggest(config, report.day)
+    sys.stdout.write(f"{report.summary()}\nreport: {config.paths.drift / report.day}\n")
+    return 0

@@ -37,8 +37,11 @@ class DriftConfig(Section):
     window_days: float = Field(7, gt=0, le=366)  # of the service's log that is looked at
     min_images: int = Field(100, ge=10)  # fewer prove nothing
     max_drifted_share: float = Field(0.3, gt=0, le=1)  # of the figures
-    max_score_distance: float = Field(0.2, gt=0)  # of the probabilities, same measure as below
-    figure_distance: float = Field(0.2, gt=0)  # from which a figure counts as drifted
+    # Distances are Wasserstein's, in standard deviations of the release's own images.
+    figure_distance: float = Field(0.2, gt=0)  # above it a figure counts as drifted
+    max_score_distance: float = Field(0.2, gt=0)  # of the probabilities
+    positive_share: float | None = Field(None, gt=0, lt=1)  # of the service's; None: as trained on
+    images_per_patient: int = Field(4, ge=1, le=20)  # so alike that they count as one
     cooldown_days: float = Field(14, ge=0, le=366)  # between two suggestions
     retrain: bool = False  # true: asks for the retraining itself; false: only suggests it
 

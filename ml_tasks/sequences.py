@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped
@@ -28,6 +28,9 @@ from ml_tasks.run_paths import RunPaths
 from ml_tasks.tracking.backlog import judged_runs, settle
 from ml_tasks.tracking.hook import noted
 from ml_tasks.tracking.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ml_tasks.monitoring.verdict import DriftReport
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +199,20 @@ def track(config: Config, run_id: str | None, everything: bool) -> Outcome:
         raise ConfigError("tracking.enabled is false in config.yaml; set it to true first")
     named = [] if run_id is None else [RunPaths.reopen(config.paths.runs, run_id).run_id]
     return settle(config, judged_runs(config) if everything else named, seconds=None)
+
+
+def watch_drift(
+    config_path: Path, settings: Mapping[str, Any], until: datetime, run_id: str
+) -> DriftReport:
+    """`mammo watch_drift`: the service's images up to `until` against what was trained on.
+
+    Raises:
+        MammoError: whatever the stage refuses.
+    """
+    from ml_tasks.watch_drift import watch_drift as stage
+
+    config = load_config(config_path, settings)
+    return stage(config, until, run_id, ask_registry=_why_no_push(config) is None)
 
 
 def new_run_id(kind: str) -> str:

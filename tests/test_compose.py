@@ -127,6 +127,18 @@ def test_the_images_are_built_from_files_and_locks_that_exist(services: dict[str
                 assert (PROJECT / name).is_file(), f"{dockerfile.name} needs {name}"
 
 
+def test_the_service_writes_its_statistics_where_drift_reads_them(
+    services: dict[str, Any],
+) -> None:
+    service = services["inference"]
+    file = Path(service["environment"]["MAMMO_STATISTICS"])
+    mounts = dict(volume.split(":")[:2] for volume in service["volumes"])
+    assert mounts == {"./statistics": str(file.parent)}
+    assert "./statistics:/opt/mammo/statistics:ro" in services["worker"]["volumes"]
+    assert "./drift:/opt/mammo/drift" in services["worker"]["volumes"]
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
+
+
 def test_no_secret_has_a_default() -> None:
     text = FILE.read_text()
     secrets = set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)", text))

@@ -32,6 +32,7 @@ from ml_tasks.errors import (
 from ml_tasks.records import STAGES
 from ml_tasks.release.audit import acting
 from operators.form import SETTINGS
+from operators.started import why_started
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
     config = config_file()
     with readable_errors(), acting(who_started(context)):
         if stage == STAGES[0]:
+            log.info(why_started(context))
             sequences.begin_run(
                 context["run_id"],
                 config,
@@ -102,12 +104,17 @@ def readable_errors() -> Iterator[None]:
     except StageSkipped as skipped:
         raise AirflowSkipException(str(skipped)) from None
     except MammoError as error:
-        text = f"{type(error).__name__}: {error}"
-        for line in str(error).splitlines():  # the page shows an exception far to the right
-            for part in textwrap.wrap(line, 110):
-                log.error(part)
-        passing = isinstance(error, PASSING) and not isinstance(error, PushRefused)
-        raise (AirflowException if passing else AirflowFailException)(text) from None
+        raise as_task_error(error) from None
+
+
+def as_task_error(error: MammoError) -> AirflowException:
+    """Says in the log what is wrong; what to raise: retried only where it may pass by itself."""
+    for line in str(error).splitlines():  # the page shows an exception far to the right
+        for part in textwrap.wrap(line, 110):
+            log.error(part)
+    passing = isinstance(error, PASSING) and not isinstance(error, PushRefused)
+    kind: type[AirflowException] = AirflowException if passing else AirflowFailException
+    return kind(f"{type(error).__name__}: {error}")
 
 
 def chosen_settings(context: Any) -> dict[str, Any]:

@@ -190,7 +190,9 @@ def _serve(options: DemoOptions, engine: Engine, config: Config, paths: RunPaths
     # By digest: the engine may still know an older image as `production`.
     image = f"{release.registry}/{release.image}@{shipped.digest}"
     try:
-        return start_service(options.state, engine, image, options.service_port)
+        return start_service(
+            options.state, engine, image, options.service_port, statistics=config.paths.statistics
+        )
     except StackError as error:  # the run has succeeded all the same, and its summary is due
         step(f"the inference service does not run: {error}")
         return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 from docker.errors import DockerException, NotFound
@@ -16,6 +18,8 @@ from ml_tasks.local_stack.registry import LABEL, state_label
 from ml_tasks.local_stack.terminal import step
 
 _INSIDE = 8001  # the port that the image listens on
+_USER = 10001  # as whom the image runs (docker/serving.Dockerfile)
+_STATISTICS = "/statistics"
 _READY_SECONDS = 90.0
 
 
@@ -45,15 +49,24 @@ def require_service_port(state: Path, engine: Engine, port: int) -> None:
 
 
 def start_service(
-    state: Path, engine: Engine, image: str, port: int, say: Callable[[str], None] = step
+    state: Path,
+    engine: Engine,
+    image: str,
+    port: int,
+    say: Callable[[str], None] = step,
+    statistics: Path | None = None,
 ) -> str:
     """Runs `image` in place of the service before it; returns its address once it is ready.
 
-    The container has a read-only root and no capabilities, and is never restarted by itself.
+    The container has a read-only root and no capabilities, and is never restarted by itself. Into
+    the folder `statistics` it writes what drift is told by; without one, to its log.
 
     Raises:
-        StackError: the port is taken, or it was not ready in time; its last lines are quoted.
+        StackError: the port is taken, the folder cannot be given to the service, or it was not
+            ready in time; its last lines are quoted.
     """
+    if statistics is not None:
+        give_statistics_folder(statistics)
     stop_service(state, engine)
     require_free(port, "SERVICE_PORT")
     client = engine.client()
@@ -68,6 +81,7 @@ def start_service(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             ports={f"{_INSIDE}/tcp": ("127.0.0.1", port)},
+            **_with_statistics(statistics),
         )
         address = f"http://localhost:{port}"
         begin = time.monotonic()
@@ -84,6 +98,37 @@ def start_service(
         client.close()
     say(f"the inference service answers at {address} ({time.monotonic() - begin:.0f} s)")
     return address
+
+
+def give_statistics_folder(folder: Path) -> None:
+    """Makes the folder, and lets the service's user write there: it is not this one.
+
+    Raises:
+        StackError: the folder belongs to somebody else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid == _USER or status.st_mode & 0o002:
+            return
+        if os.geteuid() == 0:
+            os.chown(folder, _USER, -1)
+        else:
+            folder.chmod(0o1777)  # as /tmp: each may remove only what is his own
+    except OSError as error:
+        raise StackError(
+            f"{folder} cannot be given to the service, which writes image statistics there "
+            f"({error.strerror}); let its owner run: chmod 1777 {folder}"
+        ) from error
+
+
+def _with_statistics(folder: Path | None) -> dict[str, Any]:
+    if folder is None:
+        return {}
+    return {
+        "volumes": {str(folder.absolute()): {"bind": _STATISTICS, "mode": "rw"}},
+        "environment": {"MAMMO_STATISTICS": f"{_STATISTICS}/images.jsonl"},
+    }
 
 
 def stop_service(state: Path, engine: Engine) -> bool:

@@ -1,0 +1,1 @@
+"""What the service sees, held against what the model was trained on."""

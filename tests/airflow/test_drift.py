@@ -1,0 +1,94 @@
+"""The drift DAG in a real scheduler: drift starts one retraining, however often it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_tasks.config import save_config
+from ml_tasks.local_stack.airflow_api import LogLine
+from ml_tasks.local_stack.demo import DAG_ID as RETRAINING
+from ml_tasks.release.audit import Deed, read_audit
+from tests.conftest import LocalAirflow
+from tests.monitoring.service_images import DARKER, Scene, lines, make_scene, write_lines
+
+DAG_ID = "mammography_drift"
+PATIENCE = 240  # seconds for one run
+
+
+@pytest.fixture(scope="module")
+def scene(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A release whose service sees darker films; Airflow's settings lead there meanwhile.
+
+    The retraining is paused: it would start for real.
+    """
+    made = make_scene(tmp_path_factory.mktemp("watched"), reference=600)
+    at = datetime.now(UTC) - timedelta(hours=2)
+    write_lines(made.config.paths.statistics, lines(made.version, 300, moved=DARKER, at=at))
+    path = airflow.settings.config
+    before = path.read_text()
+    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(RETRAINING)
+    paused = airflow.api.call("GET", f"/dags/{RETRAINING}")["is_paused"]
+    airflow.api.pause(RETRAINING)
+    airflow.api.pause(DAG_ID, False)
+    save_config(made.config, path)
+    try:
+        yield made
+    finally:
+        path.write_text(before)
+        airflow.api.pause(DAG_ID)
+        airflow.api.pause(RETRAINING, paused)
+
+
+@pytest.fixture(scope="module")
+def ran(scene: Scene, airflow: LocalAirflow) -> list[tuple[dict[str, str | None], str]]:
+    """Two runs, one after the other: their tasks' states, and the last one's log."""
+    return [run(airflow), run(airflow)]
+
+
+def run(airflow: LocalAirflow) -> tuple[dict[str, str | None], str]:
+    run_id = airflow.api.trigger(DAG_ID, {"retrain": True}).dag_run_id
+    deadline = time.monotonic() + PATIENCE
+    while not (found := airflow.api.run(DAG_ID, run_id)).ended:
+        assert time.monotonic() < deadline, f"{run_id} is still {found.state}"
+        time.sleep(1)
+    tasks = airflow.api.tasks(DAG_ID, run_id)
+    logs: list[LogLine] = [line for t in tasks for line in airflow.api.log(DAG_ID, run_id, t)]
+    assert found.state == "success", "\n".join(map(str, logs))
+    return {task.task_id: task.state for task in tasks}, "\n".join(map(str, logs))
+
+
+def events(airflow: LocalAirflow) -> list[dict[str, Any]]:
+    found = airflow.api.call("GET", "/assets/events", params={"source_dag_id": DAG_ID})
+    return list(found["asset_events"])
+
+
+def test_drift_asks_for_one_retraining_however_often_it_runs(
+    ran: list[tuple[dict[str, str | None], str]], scene: Scene, airflow: LocalAirflow
+) -> None:
+    (first, log), (second, again) = ran
+    assert first == dict.fromkeys(("compare", "suggest", "ask_for_retraining"), "success")
+    assert second == {**first, "ask_for_retraining": "skipped"}
+    (event,) = events(airflow)
+    assert event["source_task_id"] == "ask_for_retraining"
+    assert event["extra"]["version"] == scene.version
+    assert event["extra"]["reason"].startswith("DRIFT: 5 of 10 figures of the pictures (mean, ")
+    assert Path(event["extra"]["report"]).is_file()
+    assert [entry.deed for entry in read_audit(scene.config.paths.releases)] == [
+        Deed.RETRAINING_STARTED
+    ]
+    assert "a retraining is asked for: DRIFT: 5 of 10 figures" in log
+    assert "it is asked for once" in again
+
+
+def test_the_log_holds_the_reason_and_no_noise(
+    ran: list[tuple[dict[str, str | None], str]],
+) -> None:
+    for noise in ("Warning", "deprecated", "\x1b", "telemetry"):
+        assert noise not in ran[0][1], noise
