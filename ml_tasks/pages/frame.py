@@ -21,7 +21,9 @@ article h2 { margin-top: .6rem; font-size: 1.1rem; overflow-wrap: anywhere; }
 .state { border: 1px solid currentColor; border-radius: 1rem; padding: 0 .6rem; font-size: .85rem;
   white-space: nowrap; font-weight: 600; }
 ul.links { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
-.scroll { overflow-x: auto; } .told { white-space: pre-wrap; overflow-wrap: anywhere; }
+code { overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; } .scroll th, .scroll td.number { overflow-wrap: normal; }
+.told { white-space: pre-wrap; overflow-wrap: anywhere; }
 a.button { border: 1px solid #1a5fb4; border-radius: .3rem; padding: .1rem .6rem;
   text-decoration: none; }
 {% endblock %}

@@ -46,9 +46,10 @@ class Row:
     line: str  # what happened, in one line
     run_id: str = ""
     href: str = ""
-    figures: tuple[tuple[str, str, str], ...] = ()  # name, of this model, less production then
+    figures: tuple[tuple[str, str, str], ...] = ()  # name, of this model, less production
     against: str = ""
     certificate: str = ""
+    certificate_href: str = ""
     digest: str = ""
     roll_back: str = ""
     links: tuple[tuple[str, str], ...] = field(default=())
@@ -75,11 +76,13 @@ patients, with 95 % intervals.</p>
 <p class="told">{{ row.line }}</p>
 {% if row.figures %}<div class="scroll"><table><tr><th scope="col">Test patients</th>
 <th scope="col" class="number">This model</th>
-<th scope="col" class="number">Less production then</th></tr>
+<th scope="col" class="number">Against production</th></tr>
 {% for name, own, less in row.figures %}<tr><th scope="row">{{ name }}</th>
 <td class="number">{{ own }}</td><td class="number">{{ less or "-" }}</td></tr>{% endfor %}
 </table></div><p class="quiet">{{ row.against }}</p>{% endif %}
-{% if row.certificate %}<p>Data: {{ row.certificate }}</p>{% endif %}
+{% if row.certificate %}<p>Data: {% if row.certificate_href %}
+<a href="{{ row.certificate_href }}">{{ row.certificate }}</a>{% else %}{{ row.certificate }}
+{% endif %}</p>{% endif %}
 {% if row.digest %}<p class="quiet">Image <code>{{ row.digest }}</code></p>{% endif %}
 <ul class="links">{% for text, href in row.links %}<li><a href="{{ href }}">{{ text }}</a></li>
 {% endfor %}{% if mlflow and row.run_id %}<li>{{ out(mlflow, "MLflow", "_blank") }}</li>{% endif %}
@@ -144,6 +147,7 @@ def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None
         digest=shipped.digest if shipped else "",
         roll_back=site.to("releases", version, "rollback") if can else "",
         certificate=_certificate(run) if run else "",
+        certificate_href=_certificate_page(site, run) if run else "",
         links=_links(site, run if there else None, version),
         **_figures(bundle / "metrics.json"),
     )
@@ -184,6 +188,7 @@ def _candidate(site: Site, run: RunPaths) -> Row:
         run_id=run.run_id,
         href=site.to("runs", run.run_id),
         certificate=_certificate(run),
+        certificate_href=_certificate_page(site, run),
         links=_links(site, run, None),
         **_figures(run.stage("evaluate") / "metrics.json"),
     )
@@ -213,6 +218,11 @@ def _verdict(bundle: Path) -> str:
 def _certificate(run: RunPaths) -> str:
     cleaned = found(run, PreprocessRecord)
     return cleaned.problem or (cleaned.record.certificate if cleaned.record else "")
+
+
+def _certificate_page(site: Site, run: RunPaths) -> str:
+    there = (run.stage("preprocess") / "leakage.html").is_file()
+    return site.to("runs", run.run_id, "files", "preprocess", "leakage.html") if there else ""
 
 
 def _figures(metrics: Path) -> dict[str, Any]:
@@ -249,7 +259,6 @@ def _links(site: Site, run: RunPaths | None, version: str | None) -> tuple[tuple
         ("Report", ("evaluate", "report.html")),
         ("Data report", ("validate_data", "report.html")),
         ("Data Docs", ("validate_data", "data_docs", "index.html")),
-        ("Leakage certificate", ("preprocess", "leakage.html")),
         ("Contact sheets", ("preprocess", "report.html")),
     )
     links.append(("Why (not) shipped", site.to(*of, "why")))

@@ -70,6 +70,8 @@ def make_project(root: Path, registry: str = "localhost:1") -> Project:
     _rejected(RunPaths(runs, REJECTED), config.paths.releases)
     make_toy_run(root, DAMAGED, Verdict.FAIL, registry, champion=champion)
     (RunPaths(runs, DAMAGED).stage("gate") / "record.json").write_text('{"half": ')
+    below = {name: root / name for name in type(config.paths).model_fields}
+    config = config.model_copy(update={"paths": config.paths.model_copy(update=below)})
     _results(config)
     save_config(config, root / "config.yaml")
     return Project(root, root / "config.yaml", config, (first[0], second[0]))
@@ -153,17 +155,9 @@ def _began(run: RunPaths, moment: str) -> None:
 
 
 def _judged(run: RunPaths, verdict: Verdict, *sentences: str) -> None:
+    figures = {"value": 0.71, "low": 0.66, "high": 0.76, "bound": 0.8}
     rules = tuple(
-        RuleResult(
-            rule="min_auc",
-            value=0.7,
-            low=0.66,
-            high=0.76,
-            bound=0.8,
-            verdict=verdict,
-            sentence=each,
-        )
-        for each in sentences
+        RuleResult(rule="min_auc", verdict=verdict, sentence=each, **figures) for each in sentences
     )
     with run.writing("gate") as work:
         record = Decision(
