@@ -1,6 +1,6 @@
-"""A real Airflow beside a toy project: its pages have everything to show, and nothing was trained.
+"""Airflow's page over a toy project: everything is there to be shown, and nothing was trained.
 
-The DAG stays paused, so that a run of each of the project's ids stands in the page with its tasks.
+Nothing runs tasks, so that a run of each of the project's ids stands in the page with its tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from ml_tasks.local_stack import processes
-from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, login, stop_airflow
+from ml_tasks.local_stack.airflow import AirflowSettings, login
 from ml_tasks.local_stack.airflow_api import AirflowApi
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.ports import free_ports
@@ -25,6 +25,7 @@ from tests.browser.waiting import until
 from tests.conftest import PROJECT
 from tests.pages.curves import write_curves
 from tests.pages.toy_project import FAILED, NEWER, REJECTED, SHIPPED, Project, make_project
+from tests.plugins.pages_server import api_server
 
 HAS_ROLLBACK = (PROJECT / "dags" / f"{ROLLBACK}.py").is_file()
 
@@ -42,7 +43,7 @@ class ToyAirflow:
 
 @contextmanager
 def toy_airflow(root: Path, registry: str = "localhost:1") -> Iterator[ToyAirflow]:
-    """Starts Airflow and TensorBoard on a toy project below `root`; ends both."""
+    """Starts api-server and TensorBoard on a toy project below `root`; ends both."""
     project = make_project(root / "project", registry)
     for name in ("dags", "plugins"):
         ignored = shutil.ignore_patterns("__pycache__")
@@ -53,17 +54,12 @@ def toy_airflow(root: Path, registry: str = "localhost:1") -> Iterator[ToyAirflo
     _start_tensorboard(state, project.config.paths.runs, tensorboard)
     extra = {"MAMMO_TENSORBOARD": f"http://127.0.0.1:{tensorboard}"}
     settings = AirflowSettings(state, port, project.root, project.file, extra)
-    api = ensure_airflow(settings)
     try:
-        api.wait_for_dag(DAG_ID)
-        if HAS_ROLLBACK:
-            api.wait_for_dag(ROLLBACK)
-        for run_id in (SHIPPED, NEWER, FAILED, REJECTED):
-            api.trigger(DAG_ID, {}, run_id)
-        yield ToyAirflow(api, project, settings.url, *login(settings))
+        with api_server(settings), AirflowApi(settings.url, *login(settings)) as api:
+            for run_id in (SHIPPED, NEWER, FAILED, REJECTED):
+                api.trigger(DAG_ID, {}, run_id)
+            yield ToyAirflow(api, project, settings.url, *login(settings))
     finally:
-        api.close()
-        stop_airflow(state)
         processes.stop(state, "tensorboard")
 
 
