@@ -42,7 +42,8 @@ def test_make_demo_ships_an_image_that_answers_and_make_stop_ends_it_all(
     )
     assert answer.json()["prediction"] == "Positive"
     assert httpx.get(
-        f"http://localhost:{ports['TENSORBOARD_PORT']}/data/runs", trust_env=False
+        f"http://localhost:{ports['TENSORBOARD_PORT']}/mammography/tensorboard/data/runs",
+        trust_env=False,
     ).json(), "TensorBoard shows no run"
     mlflow = f"http://localhost:{ports['MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias"
     name = {"name": "mammography-inference", "alias": "production"}

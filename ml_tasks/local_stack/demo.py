@@ -24,11 +24,14 @@ from ml_tasks.local_stack.ports import port_from, require_free
 from ml_tasks.local_stack.registry import ensure_registry
 from ml_tasks.local_stack.service import require_service_port, start_service
 from ml_tasks.local_stack.terminal import in_words, say, step
+from ml_tasks.pages.site import MLFLOW as MLFLOW_AT
+from ml_tasks.pages.site import TENSORBOARD as TENSORBOARD_AT
+from ml_tasks.pages.tensorboard import PATH as TENSORBOARD_PATH
 from ml_tasks.progress import log_to_terminal
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.serving_base import ensure_serving_base
 from ml_tasks.run_paths import RunPaths
-from ml_tasks.tracking.place import URI
+from ml_tasks.tracking.place import URI, place_of
 
 DAG_ID = "mammography_retraining"
 TENSORBOARD = "tensorboard"
@@ -81,7 +84,7 @@ def demo(options: DemoOptions) -> int:
         step(f"no image will be built: {engine.reason}")
     else:
         require_service_port(options.state, engine, options.service_port)
-    extra = {**_for_stages(engine, registry), **_for_mlflow()}
+    extra = {**_for_stages(engine, registry), **_for_mlflow(), **_for_pages(options, config)}
     settings = AirflowSettings(options.state, options.airflow_port, PROJECT, options.config, extra)
     api, mlflow = _start_all(options, config, engine, settings)
     api.wait_for_dag(DAG_ID)
@@ -94,7 +97,7 @@ def demo(options: DemoOptions) -> int:
         airflow=f"{api.url}/dags/{DAG_ID}",
         user=api.user,
         password=api.password,
-        tensorboard=f"http://localhost:{options.tensorboard_port}",
+        tensorboard=f"http://localhost:{options.tensorboard_port}{TENSORBOARD_PATH}/",
         mlflow=mlflow,
         service=service,
         curl=_example(service, data),
@@ -133,6 +136,14 @@ def _for_mlflow() -> dict[str, str]:
     return {URI: os.environ[URI]} if os.environ.get(URI) else {}
 
 
+def _for_pages(options: DemoOptions, config: Config) -> dict[str, str]:
+    """Where the pages in Airflow find TensorBoard, and where they send people for MLflow."""
+    found = {TENSORBOARD_AT: f"http://127.0.0.1:{options.tensorboard_port}"}
+    if config.tracking.enabled and place_of(config, os.environ).artifacts is not None:
+        found[MLFLOW_AT] = f"http://localhost:{options.mlflow_port}"
+    return found
+
+
 def _start_all(
     options: DemoOptions, config: Config, engine: Engine, settings: AirflowSettings
 ) -> tuple[AirflowApi, str | None]:
@@ -163,17 +174,21 @@ def _ensure_base(state: Path, engine: Engine) -> None:
 
 def _ensure_tensorboard(options: DemoOptions, config: Config) -> None:
     port = ["--port", str(options.tensorboard_port)]
+    program = Path(sys.executable).absolute().parent / "tensorboard"
+    where = ["--logdir", str(config.paths.runs), "--host", "127.0.0.1"]
+    # The pages in Airflow pass requests on to it under the path that they came by.
+    command = [str(program), *where, "--path_prefix", TENSORBOARD_PATH, *port]
     running = processes.running(options.state, TENSORBOARD)
-    if running is not None and running.command[-2:] == tuple(port):
+    if running is not None and running.command == tuple(command):
         return
     processes.stop(options.state, TENSORBOARD)
     require_free(options.tensorboard_port, "TENSORBOARD_PORT")
     config.paths.runs.mkdir(parents=True, exist_ok=True)
-    program = Path(sys.executable).absolute().parent / "tensorboard"
-    where = ["--logdir", str(config.paths.runs), "--host", "127.0.0.1"]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    processes.start(options.state, TENSORBOARD, [str(program), *where, *port], env=environment)
-    step(f"TensorBoard is starting at http://localhost:{options.tensorboard_port}")
+    processes.start(options.state, TENSORBOARD, command, env=environment)
+    step(
+        f"TensorBoard is starting at http://localhost:{options.tensorboard_port}{TENSORBOARD_PATH}/"
+    )
 
 
 def _run_to_end(api: AirflowApi, settings: AirflowSettings, conf: dict[str, Any]) -> DagRun:

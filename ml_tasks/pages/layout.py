@@ -28,9 +28,12 @@ td.number { white-space: nowrap; }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; } figure img { max-width: 100%; }
 code { background: #f2f4f7; padding: 0 .25rem; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .6rem; }
+{% block style %}{% endblock %}
 </style></head><body>
 {% block content %}{% endblock %}
-<footer class="quiet">Research use; not a diagnosis. Run {{ run_id }}.</footer>
+<footer class="quiet">Research use; not a diagnosis.
+{% block foot %}Run {{ run_id }}.{% endblock %}</footer>
+{% block script %}{% endblock %}
 </body></html>
 """
 

@@ -1,0 +1,219 @@
+"""The pages inside Airflow's own page: reached by clicks, read, and the way back filled in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import FrameLocator, Page, Playwright, expect
+
+from ml_tasks.local_stack.demo import DAG_ID
+from tests.browser.conftest import FLAGS
+from tests.browser.toy_airflow import HAS_ROLLBACK, ToyAirflow, toy_airflow
+from tests.pages.toy_project import FAILED, NEWER, REJECTED
+
+pytestmark = pytest.mark.airflow
+Shot = Callable[[Page, str], None]
+FAILURE = "FAILED the gate: AUC 0.710 [0.660, 0.760] is below 0.80"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToyAirflow]:
+    with toy_airflow(tmp_path_factory.mktemp("toy_airflow")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def tab(
+    toy: ToyAirflow,
+    chromium: str,
+    playwright: Playwright,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Page]:
+    """A browser that is logged in; what a page complains of is noted and must be nothing."""
+    context = playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("profile"),
+        executable_path=chromium,
+        headless=True,
+        args=list(FLAGS),
+        viewport={"width": 1400, "height": 1000},
+    )
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(toy.url)
+    page.fill("input[name=username]", toy.user)
+    page.fill("input[name=password]", toy.password)
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Dags").first.wait_for()
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Shot:
+    folder = Path(os.environ.get("MAMMO_SCREENSHOTS") or tmp_path)
+
+    def take(page: Page, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png")
+
+    return take
+
+
+def inside(page: Page, title: str) -> FrameLocator:
+    """Our page in the frame that Airflow puts it in."""
+    return page.frame_locator(f"iframe[title='{title}']")
+
+
+def to_run(toy: ToyAirflow, run_id: str, task: str = "") -> str:
+    steps = f"/tasks/{task}" if task else ""
+    return f"{toy.url}/dags/{DAG_ID}/runs/{quote(run_id, safe='')}{steps}"
+
+
+def test_models_is_an_entry_of_the_navigation(tab: Page, toy: ToyAirflow, shot: Shot) -> None:
+    tab.goto(toy.url)
+    tab.get_by_role("link", name="Models").first.click()
+    models = inside(tab, "Models")
+    expect(models.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    expect(models.locator("body")).to_contain_text(FAILURE)
+    expect(models.locator("body")).to_contain_text("Rejected by jane")
+    expect(models.get_by_role("article")).to_have_count(5)
+    shot(tab, "models")
+
+
+def test_what_a_user_needs_is_two_clicks_away(tab: Page, toy: ToyAirflow, shot: Shot) -> None:
+    """One on Models, one on a link of the model in question."""
+    version = toy.project.versions[1]
+    for name, words in {
+        "Release": "memory is 212.5 MB",
+        "Model card": "Research use; not a diagnosis",
+        "Why (not) shipped": "PASSED the gate",
+        "Report": "Evaluation report",
+        "Data report": "Data report",
+        "Data Docs": "Data Docs",
+        "Contact sheets": "Cleaned set",
+        "Run": "shipped localhost:1/mammography-toy",
+    }.items():
+        tab.goto(f"{toy.url}/plugin/models")
+        models = inside(tab, "Models")
+        row = models.get_by_role("article", name=version)
+        row.get_by_role("link", name=name, exact=True).click()
+        expect(models.locator("body")).to_contain_text(words)
+    shot(tab, "run")
+
+
+def test_a_link_that_leaves_takes_the_whole_window(tab: Page, toy: ToyAirflow) -> None:
+    """The frame may not do so by itself; Airflow within Airflow would be the result."""
+    tab.goto(f"{toy.url}/plugin/models")
+    inside(tab, "Models").get_by_role("link", name="Retraining").click()
+    tab.wait_for_url(f"{toy.url}/dags/{DAG_ID}")
+
+
+@pytest.mark.parametrize(
+    ("task", "button", "words"),
+    [
+        ("validate_data", "Data report", "Data report"),
+        ("validate_data", "Data Docs", "Data Docs"),
+        ("preprocess.assemble", "Contact sheets", "Cleaned set"),
+        ("evaluate", "Report", "Evaluation report"),
+        ("gate", "Why (not) shipped", FAILURE),
+        ("push_model", "Release", "Why not shipped"),
+    ],
+)
+def test_each_task_has_its_button_and_its_tab(
+    tab: Page, toy: ToyAirflow, shot: Shot, task: str, button: str, words: str
+) -> None:
+    tab.goto(to_run(toy, FAILED, task))
+    tab.get_by_role("link", name=button, exact=True).click()
+    expect(inside(tab, "Models").locator("body")).to_contain_text(words)
+    if button == "Data Docs":  # the tab leads to the report, which every browser can read
+        return
+    tab.goto(to_run(toy, FAILED, task))
+    tab.get_by_role("link", name="Results").click()
+    expect(inside(tab, "Results").locator("body")).to_contain_text(words)
+    shot(tab, f"task_{task}")
+
+
+def test_a_task_has_no_button_of_another(toy: ToyAirflow) -> None:
+    run = f"/dags/{DAG_ID}/dagRuns/{quote(FAILED, safe='')}/taskInstances"
+    for task, names in {
+        "gate": {"Why (not) shipped"},
+        "train": {"Live curves"},
+        "build_image": set(),
+        "preprocess.plan": {"Leakage certificate"},
+    }.items():
+        told = toy.api.call("GET", f"{run}/{task}/links")["extra_links"]
+        assert {name for name, address in told.items() if address} == names
+
+
+def test_the_tab_of_a_run_says_in_one_line_what_happened(
+    tab: Page, toy: ToyAirflow, shot: Shot
+) -> None:
+    for run_id, words in ((FAILED, FAILURE), (REJECTED, "Rejected by jane"), (NEWER, "shipped")):
+        tab.goto(to_run(toy, run_id))
+        tab.get_by_role("link", name="Results").click()
+        expect(inside(tab, "Results").locator(".lead")).to_contain_text(words)
+    shot(tab, "run_tab")
+
+
+def test_the_curves_stand_in_the_page_for_that_run_alone(
+    tab: Page, toy: ToyAirflow, shot: Shot
+) -> None:
+    tab.goto(to_run(toy, FAILED, "train"))
+    tab.get_by_role("link", name="Live curves", exact=True).click()
+    board = inside(tab, "Models")
+    expect(board.get_by_text("epoch_loss").first).to_be_visible()
+    folder = toy.project.run(FAILED).root.name
+    expect(board.locator("body")).to_contain_text(f"{folder}/logs/train")
+    other = toy.project.run(NEWER).root.name
+    expect(board.locator("body")).not_to_contain_text(f"{other}/logs/train")
+    shot(tab, "curves")
+
+
+@pytest.mark.skipif(not HAS_ROLLBACK, reason="the DAG mammography_rollback is not there")
+def test_rolling_back_opens_airflows_form_filled_in(tab: Page, toy: ToyAirflow, shot: Shot) -> None:
+    """Nothing moves by the click: the person says why and presses Trigger."""
+    version = toy.project.versions[0]
+    tab.goto(f"{toy.url}/plugin/models")
+    inside(tab, "Models").get_by_role("link", name=f"Roll back to {version}").click()
+    tab.wait_for_url(f"{toy.url}/mammography/releases/{version}/rollback")
+    form = tab.frame_locator("#form")
+    expect(form.locator("input[name=element_version]")).to_have_value(version)
+    expect(tab.locator("#said")).to_contain_text("Filled in")
+    shot(tab, "rollback_form")
+    assert toy.api.runs("mammography_rollback") == []
+    form.locator("input[name=element_reason]").fill("answers were wrong")
+    form.get_by_role("button", name="Trigger", exact=True).last.click()
+    expect(form.get_by_text("answers were wrong").or_(form.locator("body"))).to_be_visible()
+    for _ in range(100):
+        runs = toy.api.runs("mammography_rollback")
+        if runs:
+            break
+        tab.wait_for_timeout(200)
+    assert {key: (runs[0].conf or {})[key] for key in ("version", "reason")} == {
+        "version": version,
+        "reason": "answers were wrong",
+    }
+
+
+@pytest.mark.parametrize("path", ["models", "audit", "drift", "scoring"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_pages_are_readable_by_everyone_on_anything(
+    tab: Page, toy: ToyAirflow, shot: Shot, path: str, width: int
+) -> None:
+    """No finding of axe, nothing wider than a phone, and no complaint about the page's policy."""
+    complaints: list[str] = []
+    page = tab.context.new_page()
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{toy.url}/mammography/{path}")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shot(page, f"{path}_{width}")
+    page.close()
+    assert [line for line in complaints if "favicon" not in line] == []
