@@ -40,7 +40,7 @@ _SETTINGS = {
     "gate.max_control_auc": None,
     "gate.non_inferiority": None,
 }
-_PATIENTS = 60
+_PATIENTS = 40
 # Imports what every DAG may, then runs one file as Airflow does; prints milliseconds.
 _PARSE = """
 import importlib.util, json, sys, time
@@ -54,19 +54,19 @@ print(json.dumps((time.perf_counter() - begin) * 1000))
 """
 _INTRODUCTION = """# Benchmarks of the orchestration
 
-`python -m benchmarks --only orchestration --write` writes this page. It starts an Airflow of its own,
-with a registry, in a temporary folder, runs the whole pipeline once on synthetic films with a gate that
-every model passes, and ends them again. It needs a Docker engine and takes five to ten minutes on two
-cores. Run it on a machine that does nothing else.
+`python -m benchmarks --only orchestration --write` writes this page. It starts an Airflow of its
+own, with a registry, in a temporary folder, runs the whole pipeline once on synthetic films with a
+gate that every model passes, and ends them again. It needs a Docker engine and takes five to ten
+minutes on two cores. Run it on a machine that does nothing else.
 
-- **Reading a DAG**: a fresh Python that has imported `airflow.sdk` runs the file; what is counted is
-  that alone. The median of as many starts as there are rounds, at most ten.
+- **Reading a DAG**: a fresh Python that has imported `airflow.sdk` runs the file; what is counted
+  is that alone. The median of as many starts as there are rounds, at most ten.
 - **The stages' own work** is the time inside of the stage's function: from the line that it begins
-  with, to its last line. Everything else counts as overhead: Airflow's scheduling, the start of a process
-  for each task, the imports of its libraries, and what is noted for MLflow after a stage's last line.
-  Of tasks that run side by side the longest counts.
-- **Overhead** is the time from the trigger to the run's end, less that work. It reaches its goal under
-  15 s, or under 10 % of the work.
+  with, to its last line. Everything else counts as overhead: Airflow's scheduling, the start of a
+  process for each task, the imports of its libraries, and what is noted for MLflow after a stage's
+  last line. Of tasks that run side by side the longest counts.
+- **Overhead** is the time from the trigger to the run's end, less that work. It reaches its goal
+  under 15 s, or under 10 % of the work.
 """
 ORCHESTRATION = Page(
     PROJECT / "docs" / "benchmarks-orchestration.md",

@@ -16,6 +16,7 @@ from ml_tasks.dataset.manifest import IndexRow, read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.dataset.snapshot import read_unchanged
 from ml_tasks.errors import ReleaseError
+from ml_tasks.progress import folded
 from ml_tasks.records import (
     Decision,
     EvaluationRecord,
@@ -64,8 +65,12 @@ def smoke_test(run: RunPaths, config: Config, client: DockerClient) -> SmokeReco
     check_release_image(client, image.image_id, Path(image.bundle))
     samples = _samples(run, max(config.release.smoke_images, FEWEST))
     limits, trials = config.release.smoke, Trials()
-    _try_size(client, image, limits, trials)
-    with isolated(client, image.image_id, str(run.root)) as running, running.http:
+    with (
+        folded(log, "the trials of the image, each with its limit"),
+        isolated(client, image.image_id, str(run.root)) as running,
+        running.http,
+    ):
+        _try_size(client, image, limits, trials)
         ready = running.wait_until_ready(limits.ready_seconds)
         trials.at_most("ready", round(ready, 2), limits.ready_seconds, "s", "")
         answers = _ask(running, run, samples)

@@ -19,6 +19,7 @@ from ml_tasks.dataset.patients import (
 from ml_tasks.dataset.same_films import group_near_duplicates, set_aside_copies
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.decode import SUFFIXES
+from ml_tasks.progress import listed
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,11 @@ def scan(
     if guessed:
         patients = {row.patient for row in rows if row.path in guessed}
         warnings = (unknown_patients(len(guessed), len(patients)), *warnings)
-    for row in rows:
-        if not row.usable:
-            log.warning("set aside: %s: %s", row.path, row.reason)
+    lost = identities.lost(row.path for row in rows)
+    warnings = (lost, *warnings) if lost else warnings
+    aside = [f"set aside: {row.path}: {row.reason}" for row in rows if not row.usable]
+    title = f"{len(aside)} of {len(rows)} files are set aside, each for its reason"
+    listed(log, title, aside, "manifest.csv of this stage")
     return rows, warnings
 
 
@@ -73,9 +76,14 @@ def class_folders(raw: Path, positive: str) -> tuple[str, str]:
     if not names:
         raise DataError(f"the data folder {raw} holds no class folder; {layout}")
     if len(names) != 2:
+        remedy = (
+            f"put the images of the other class into {raw}/<Class>/"
+            if len(names) == 1
+            else "move the others out of it, or put all images of one class into one folder"
+        )
         raise DataError(
             f"{raw} holds {len(names)} class folder(s) ({', '.join(names)}); "
-            "exactly two are needed, one of each class"
+            f"exactly two are needed, one of each class: {remedy}"
         )
     if positive not in names:
         raise DataError(
@@ -92,7 +100,9 @@ def _files(raw: Path, name: str) -> Iterator[Path]:
         if not path.name.startswith(".") and (path.is_symlink() or not path.is_dir())
     )
     if not found:
-        raise DataError(f"the class folder {raw / name} is empty; both classes need images")
+        raise DataError(
+            f"the class folder {raw / name} is empty; both classes need images: put some there"
+        )
     yield from found
 
 
