@@ -8,15 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import batch_scoring, evaluating, many, reading, serving, training
+from benchmarks import batch_scoring, evaluating, many, orchestration, reading, serving, training
 from benchmarks.table import FULL, PIPELINE, QUICK, Effort, Page, Row, page
 
 _PAGES: dict[str, Page] = {
     "pipeline": PIPELINE,
     "serving": serving.SERVING,
     "batch_scoring": batch_scoring.BATCHES,
+    "orchestration": orchestration.ORCHESTRATION,
 }
-_MEASURED = {"serving": serving.measured, "batch_scoring": batch_scoring.measured}
+_MEASURED = {
+    "serving": serving.measured,
+    "batch_scoring": batch_scoring.measured,
+    "orchestration": orchestration.measured,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,6 +36,8 @@ def add_operation_commands(add: Callable[[str, Command, str], argparse.ArgumentP
     drift = add("watch_drift", _watch_drift, "the service's images against those of the training")
     drift.add_argument("--days", type=float, metavar="N", help="drift.window_days for once")
     drift.add_argument("--suggest", action="store_true", help="note in the audit log what follows")
+    doctor = add("doctor", _doctor, "what must be mended on this machine before a run, and how")
+    doctor.add_argument("--json", action="store_true", help="for programs")
 
 
 def _announce(chosen: argparse.Namespace) -> int:
@@ -96,3 +98,13 @@ def _watch_drift(chosen: argparse.Namespace) -> int:
         suggest(config, report.day)
     sys.stdout.write(f"{report.summary()}\nreport: {config.paths.drift / report.day}\n")
     return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from ml_tasks.doctor.examination import examine, place_here
+    from ml_tasks.doctor.findings import State, table
+
+    findings = examine(place_here(chosen.config, parse_settings(chosen.set), os.environ))
+    listed = [finding.model_dump(mode="json") for finding in findings]
+    sys.stdout.write(f"{json.dumps(listed, indent=2)}\n" if chosen.json else table(findings))
+    return int(any(finding.state is State.MEND for finding in findings))

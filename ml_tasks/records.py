@@ -284,6 +284,8 @@ class Trial(Record):
             f"{each:.5g}" if isinstance(each, float) else each for each in (self.value, self.limit)
         )
         unit = f" {self.unit}" if self.unit else ""
+        if isinstance(value, str) and value == limit:  # it is what it must be
+            return f"{self.trial}: {value}"
         return f"{self.trial} is {value}{unit}, the limit is {limit}{unit}"
 
 

@@ -240,8 +240,11 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
         function = _with_engine(stage, function)
 
     def tracked(run: RunPaths, config: Config, *part: int) -> StageRecord:
-        with noted(stage, run, config):
+        log.info("%s of run %s", stage, run.run_id)
+        with noted(stage, run, config) as said:
             record: StageRecord = function(run, config, *part)
+        if said:  # what happened comes last, whatever was said of MLflow
+            log.info("%s", record.summary())
         return record
 
     return tracked

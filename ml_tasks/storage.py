@@ -151,12 +151,29 @@ def locked(path: Path) -> Iterator[None]:
             yield
 
 
+def _in_the_way(path: Path) -> Path | None:
+    """The file that stands where one of the folders above `path` should be."""
+    return next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns "no space left" and "permission denied" below the block into a StorageError."""
+    """Turns "no space left", "permission denied" and a file in the way into a StorageError."""
     try:
         yield
+    except shutil.Error as error:  # of a copied tree: its reasons are texts, without a number
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise StorageError(
+                f"no space left while writing {path}; nothing was replaced. "
+                "Free some space on that disk and run the stage again"
+            ) from error
+        raise
     except OSError as error:
+        if error.errno == errno.ENOTDIR or (error.errno == errno.EEXIST and _in_the_way(path)):
+            raise StorageError(
+                f"{path} cannot be written: a file stands where a folder is needed; move "
+                f"{_in_the_way(path) or path} away, or name another folder"
+            ) from error
         if error.errno in _NO_ROOM:
             raise StorageError(
                 f"no space left while writing {path} ({error.strerror}); nothing was replaced. "

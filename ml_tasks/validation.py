@@ -41,8 +41,10 @@ def validate_data(run: RunPaths, config: Config) -> ValidationRecord:
     if not used:
         raise DataError(
             f"none of the {len(rows)} files in {raw} is a usable image; "
-            f"the first: {rows[0].path}: {rows[0].reason}"
+            f"the first: {rows[0].path}: {rows[0].reason}. See whether this is the right folder "
+            "(paths.raw, or the form's data directory), and export the images again"
         )
+    log.info("holding %d usable images to the suite of Great Expectations", len(used))
     with run.writing("validate_data") as work:
         manifest_hash = write_rows(work / "manifest.csv", rows, ManifestRow)
         write_bytes(work / "image_spec.json", spec.model_dump_json(indent=2).encode())

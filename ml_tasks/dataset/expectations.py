@@ -155,7 +155,7 @@ def _expectation(entry: dict[str, Any]) -> Expectation:
     unexpected, total = result.get("unexpected_count", 0), result.get("element_count", 0)
     observed = f"{unexpected} of {total} files fail" if unexpected else f"holds for all {total}"
     if values and values != ["yes"]:
-        observed += f" (e.g. {', '.join(values[:3])})"
+        observed += f" (found: {', '.join(values[:3])})"
     raised = entry.get("exception_info") or {}
     if raised.get("raised_exception"):
         observed = f"could not be checked: {raised.get('exception_message')}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -141,6 +141,20 @@ class Identities:
                 f"file name; mend the pattern or list the patients in {self.metadata}"
             )
         return header.model_copy(update={"patient": patient or header.patient})
+
+    def lost(self, files: Iterable[str]) -> str:
+        """A warning about the rows of metadata.csv whose file is not there; empty if there is none.
+
+        `files` are those that are there, below the raw folder, with forward slashes.
+        """
+        lost = sorted(set(self.known or ()) - set(files))
+        if not lost:
+            return ""
+        shown = ", ".join(lost[:3]) + (" and others" if len(lost) > 3 else "")
+        return (
+            f"{len(lost)} row(s) of {METADATA} name files that are not there ({shown}): put the "
+            "files there, correct the names, or take the rows out"
+        )
 
     def _row(self, path: str) -> Identity:
         assert self.known is not None

@@ -28,6 +28,7 @@ from ml_tasks.dataset.raw_files import (
 from ml_tasks.dataset.same_films import group_near_duplicates, set_aside_copies
 from ml_tasks.errors import DataError
 from ml_tasks.imaging.decode import SUFFIXES
+from ml_tasks.progress import listed
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,11 @@ def scan(
     if guessed:
         patients = {row.patient for row in rows if row.path in guessed}
         warnings = (unknown_patients(len(guessed), len(patients)), *warnings)
-    for row in rows:
-        if not row.usable:
-            log.warning("set aside: %s: %s", row.path, row.reason)
+    lost = identities.lost(row.path for row in rows)
+    warnings = (lost, *warnings) if lost else warnings
+    aside = [f"set aside: {row.path}: {row.reason}" for row in rows if not row.usable]
+    title = f"{len(aside)} of {len(rows)} files are set aside, each for its reason"
+    listed(log, title, aside, "manifest.csv of this stage")
     return rows, warnings
 
 
@@ -91,9 +94,14 @@ def class_folders(
     if not names:
         raise DataError(f"the data folder {raw} holds no class folder; {layout}")
     if len(names) != 2:
+        remedy = (
+            f"put the images of the other class into {raw}/<Class>/"
+            if len(names) == 1
+            else "move the others out of it, or put all images of one class into one folder"
+        )
         raise DataError(
             f"{raw} holds {len(names)} class folder(s) ({', '.join(names)}); "
-            "exactly two are needed, one of each class"
+            f"exactly two are needed, one of each class: {remedy}"
         )
     if positive not in names:
         raise DataError(
@@ -109,7 +117,9 @@ def _files_of(raw: Path, classes: Sequence[str], snapshot: Snapshot | None) -> l
         return snapshot.only_listed(raw, chain.from_iterable(by_class.values()))
     for name, files in by_class.items():
         if not files:
-            raise DataError(f"the class folder {raw / name} is empty; both classes need images")
+            raise DataError(
+                f"the class folder {raw / name} is empty; both classes need images: put some there"
+            )
     return list(chain.from_iterable(by_class.values()))
 
 

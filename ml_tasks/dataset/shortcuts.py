@@ -14,9 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 
 from ml_tasks.imaging.pixels import Pixels
 from ml_tasks.records import Record
@@ -81,6 +78,8 @@ def control(
     if np.ptp(pictures) == 0:
         return ControlResult(name=name, images=images, why="one constant value: nothing to learn")
     people = np.asarray(patients)
+    from sklearn.metrics import roc_auc_score  # seconds to load; most stages only read the result
+
     rarer = min(len(set(people[labels])), len(set(people[~labels])))
     if rarer < _FEWEST:
         why = f"too few patients: {rarer} in the smaller class, {_FEWEST} are needed"
@@ -122,6 +121,9 @@ def _of_one(picture: Pixels) -> NDArray[np.float32]:
 def _out_of_fold(
     features: NDArray[np.float32], labels: NDArray[np.bool_], patients: NDArray[np.str_]
 ) -> NDArray[np.float64]:
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.model_selection import StratifiedGroupKFold
+
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=_SEED)
     scores = np.zeros(len(labels))
     for learned, held in folds.split(features, labels, patients):
@@ -142,6 +144,8 @@ def _interval(
     scores: NDArray[np.float64], labels: NDArray[np.bool_], patients: NDArray[np.str_]
 ) -> tuple[float, float]:
     """The 95 % interval of the AUC by resampling patients, whose films belong together."""
+    from sklearn.metrics import roc_auc_score
+
     random = np.random.default_rng(_SEED)
     films = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
     found = []

@@ -50,7 +50,7 @@ def read_table(path: Path, required: Sequence[str], aka: dict[str, str] | None =
             if missing:
                 raise DataError(
                     f"{path} lacks the column(s) {', '.join(missing)}; "
-                    f"it has {', '.join(columns) or 'none'}"
+                    f"it has {', '.join(columns) or 'none'}: correct the names in its first line"
                 )
             rows = [_row(path, columns, cells, reader.line_num) for cells in reader if cells]
     except FileNotFoundError:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
 
 from ml_tasks.evaluation.exact_intervals import CONFIDENCE
 from ml_tasks.evaluation.metrics import Labels, Scores, check_scores
@@ -36,6 +35,8 @@ def auc_with_delong(labels: Labels, scores: Scores) -> Auc:
     Raises:
         MetricError: only one class, or a score that is no number.
     """
+    from scipy.stats import norm  # as in exact_intervals: a second to load
+
     check_scores(labels, scores)
     of_positives, of_negatives = placements(labels, scores)
     auc = float(of_positives.mean())
@@ -54,6 +55,8 @@ def placements(labels: Labels, scores: Scores) -> tuple[NDArray[np.float64], NDA
     """For each positive (P,) the share of negatives below it, for each negative (Q,) of positives
     above it: the structural components, the mean of either is the AUC.
     """
+    from scipy.stats import rankdata
+
     positive, negative = scores[labels], scores[~labels]
     together = rankdata(np.concatenate([positive, negative]))
     above = (together[: len(positive)] - rankdata(positive)) / len(negative)

@@ -6,8 +6,6 @@ A model that errs on none of nine patients would else be known to be perfect, wh
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import beta, norm
 
 CONFIDENCE = 0.95
 _EDGE = 1e-9
@@ -17,6 +15,8 @@ def binomial_interval(found: int, cases: int) -> tuple[float, float]:
     """The exact interval of a share, `found` of `cases` (at least 1), by Clopper and Pearson (The
     use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 1934).
     """
+    from scipy.stats import beta  # a second to load; who only reads figures needs none of it
+
     tail = (1 - CONFIDENCE) / 2
     low = float(beta.ppf(tail, found, cases - found + 1)) if found else 0.0
     high = float(beta.ppf(1 - tail, found + 1, cases - found)) if found < cases else 1.0
@@ -31,6 +31,9 @@ def auc_interval(auc: float, positives: int, negatives: int) -> tuple[float, flo
     further than chance allows, by the variance of Hanley and McNeil (Radiology 1982) with half of
     all cases in place of each count. It does not collapse at 0 and 1.
     """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
     reach = float(norm.ppf(0.5 + CONFIDENCE / 2))
 
     def gap(truth: float, side: int) -> float:

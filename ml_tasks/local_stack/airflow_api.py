@@ -63,6 +63,7 @@ class LogLine(BaseModel):
     event: str
     logger: str = ""
     level: str = "info"
+    timestamp: datetime | None = None
     reason: str | None = None
     error_detail: list[dict[str, Any]] | None = None
 

@@ -110,6 +110,11 @@ def state_label(state: Path) -> str:
     return hashlib.sha256(os.path.realpath(state).encode()).hexdigest()[:10]
 
 
+def holds_port(state: Path, engine: Engine | None, port: int) -> bool:
+    """Whether it is the registry of this state directory that holds the port."""
+    return _ours(state, engine, port) is not None
+
+
 def _ours(state: Path, engine: Engine | None, port: int) -> str | None:
     started = processes.running(state, PROCESS)
     if started is not None:

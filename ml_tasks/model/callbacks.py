@@ -105,9 +105,10 @@ class EpochLine(keras.callbacks.Callback):  # type: ignore[misc]
             loss = figures["val_loss"]
             raise no_number("validation loss", loss, f"epoch {epoch + 1}", self._kept())
         self.history.append({"epoch": epoch + 1, **figures})
+        left = self.seconds / len(self.history) * (self._total - epoch - 1)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, AUC %.3f; validation loss %.3f, "
-            "accuracy %.3f, AUC %.3f; learning rate %.2g; at most %.0f s left",
+            "accuracy %.3f, AUC %.3f; learning rate %.2g%s",
             epoch + 1,
             self._total,
             figures["loss"],
@@ -117,7 +118,7 @@ class EpochLine(keras.callbacks.Callback):  # type: ignore[misc]
             figures["val_accuracy"],
             figures["val_auc"],
             figures["learning_rate"],
-            self.seconds / len(self.history) * (self._total - epoch - 1),
+            f"; at most {left:.0f} s left" if left else "",
         )
 
 

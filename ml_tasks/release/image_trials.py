@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from docker import DockerClient
 from ml_tasks.config_release import SmokeLimits
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.errors import ReleaseError
+from ml_tasks.progress import folded
 from ml_tasks.release.answers import Answer, Judged, try_answers, try_latency
 from ml_tasks.release.container import RunningImage, isolated
 from ml_tasks.release.engine import engine_errors
@@ -25,6 +27,8 @@ from ml_tasks.release.trials import (
     try_isolation,
     try_memory,
 )
+
+log = logging.getLogger(__name__)
 
 FEWEST = 64  # images that prove parity, whatever is set
 
@@ -63,8 +67,12 @@ def try_image(
         ReleaseError: the image does not become ready, or fails a trial.
         EngineUnavailable: the engine stopped answering.
     """
-    _try_size(client, image_id, limits, trials)
-    with isolated(client, image_id, owner) as running, running.http:
+    with (
+        folded(log, "the trials of the image, each with its limit"),
+        isolated(client, image_id, owner) as running,
+        running.http,
+    ):
+        _try_size(client, image_id, limits, trials)
         ready = round(running.wait_until_ready(limits.ready_seconds), 2)
         trials.at_most("ready", ready, limits.ready_seconds, "s", "")
         answers = _ask(running, samples)

@@ -45,36 +45,45 @@ _SECONDS = 120.0  # for a slow network; a server that is down ends it within 20
 
 
 @contextmanager
-def noted(stage: str, run: RunPaths, config: Config) -> Iterator[None]:
+def noted(stage: str, run: RunPaths, config: Config) -> Iterator[list[str]]:
     """Around a stage: what it ends with stands in the run's directory, and soon in MLflow.
+
+    Yields a list that holds, once the block has ended, what was said of MLflow in the log.
 
     Raises:
         Exception: what the stage raises, and nothing else.
     """
     if stage not in _STAGES or not config.tracking.enabled:
-        yield
+        yield []
         return
+    said: list[str] = []
     try:
-        yield
+        yield said
     except _NO_FAILURE:
         raise
     except Exception as error:
         # The text may name a patient's file: it stays in the log.
         _note(stage, run, config, f"{type(error).__name__}; the log of {stage} says why")
         raise
-    _note(stage, run, config, "")
+    said += _note(stage, run, config, "")
 
 
-def _note(stage: str, run: RunPaths, config: Config, failure: str) -> None:
+def _note(stage: str, run: RunPaths, config: Config, failure: str) -> list[str]:
     try:
         _keep(stage, run, failure)
         if failure or stage in _TOLD_AFTER:
             keep_pending(run, "not registered yet")
             outcome = settle(config, [run.run_id], _SECONDS)
             if run.run_id not in outcome.done:
-                log.warning("%s", outcome.advice(run.run_id))
+                return _warned(outcome.advice(run.run_id))
     except (MammoError, OSError, ValueError) as error:
-        log.warning("%s is not noted for MLflow: %s", stage, error)
+        return _warned(f"{stage} is not noted for MLflow: {error}")
+    return []
+
+
+def _warned(text: str) -> list[str]:
+    log.warning("%s", text)
+    return [text]
 
 
 def _keep(stage: str, run: RunPaths, failure: str) -> None:
