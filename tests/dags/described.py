@@ -82,6 +82,10 @@ def callbacks(found):
     found = found if isinstance(found, (list, tuple)) else [found] if found else []
     return [type(each).__name__ for each in found]
 
+def asked_for(param):
+    # Without a default the form does not start before it is filled in.
+    return not param.has_value
+
 def fits(param):
     try:
         param.resolve()
@@ -119,7 +123,13 @@ def described(dag):
         "assets": assets(getattr(dag.timetable, "asset_condition", None)),
         "deadlines": [seconds(d.interval) for d in (dag.deadline or ())],
         "params": {
-            k: {"value": p.value, "schema": p.schema, "description": p.description, "fits": fits(p)}
+            k: {
+                "value": None if asked_for(p) else p.value,
+                "required": asked_for(p),
+                "schema": p.schema,
+                "description": p.description,
+                "fits": asked_for(p) or fits(p),
+            }
             for k, p in params
         },
     }

@@ -73,6 +73,8 @@ def test_each_field_of_a_form_is_explained_and_its_default_is_allowed(file: Path
             assert param["schema"].get("title"), name
             assert param["description"], name
             assert param["fits"] is True, f"{name}: {param['fits']}"
+            by_hand_alone = dag["timetable"] == "NullTimetable"
+            assert not param["required"] or by_hand_alone, f"{name}: a schedule fills in no form"
 
 
 def test_a_file_that_does_too_much_as_it_is_parsed_is_noticed(tmp_path: Path) -> None:
