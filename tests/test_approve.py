@@ -113,9 +113,10 @@ def test_who_is_asked_when(
 def test_what_ships(tmp_path: Path, verdict: Verdict, answer: Answer | None) -> None:
     """PASS with nobody asked, or a named person's approval of what did not fail; nothing else."""
     decision = judged(tmp_path, verdict).run.load(Decision)
-    approval = answer and ApprovalRecord(
-        run_id="judged", asked=answer is not Answer.NOT_NEEDED, answer=answer, who="ada", why="so"
-    )
+    approval = None
+    if answer is not None:
+        asked = answer is not Answer.NOT_NEEDED
+        approval = ApprovalRecord(run_id="judged", asked=asked, answer=answer, who="ada", why="so")
     ships = {(PASS, None), (PASS, Answer.NOT_NEEDED), (PASS, Answer.APPROVED)}
     ships |= {(INCONCLUSIVE, Answer.APPROVED)}
     assert (why_not(decision, approval) is None) is ((verdict, answer) in ships)
