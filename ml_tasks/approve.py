@@ -117,8 +117,12 @@ def ask(run: RunPaths, config: Config) -> ApprovalRequest | None:
     return request(run, config)
 
 
-def answer(run: RunPaths, config: Config, what: Answer, who: str, why: str) -> ApprovalRecord:
+def answer(
+    run: RunPaths, config: Config, what: Answer, who: str, why: str, when: str = ""
+) -> ApprovalRecord:
     """Writes an answer down, first in the audit log: what that does not hold does not count.
+
+    `when` it was given (UTC, ISO), if that was before now.
 
     Raises:
         ApprovalRefused: nobody need be asked, or an approval lacks a name or a reason; the audit
@@ -151,7 +155,7 @@ def answer(run: RunPaths, config: Config, what: Answer, who: str, why: str) -> A
         asked=True,
         answer=what,
         who=who,
-        when=entry.at,
+        when=when or entry.at,
         why=why,
     )
     return _kept(run, record)

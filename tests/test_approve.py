@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -113,17 +113,10 @@ def test_who_is_asked_when(
 def test_what_ships(tmp_path: Path, verdict: Verdict, answer: Answer | None) -> None:
     """PASS with nobody asked, or a named person's approval of what did not fail; nothing else."""
     decision = judged(tmp_path, verdict).run.load(Decision)
-    approval = (
-        None
-        if answer is None
-        else ApprovalRecord(
-            run_id="judged",
-            asked=answer is not Answer.NOT_NEEDED,
-            answer=answer,
-            who="ada",
-            why="so",
-        )
-    )
+    approval = None
+    if answer is not None:
+        asked = answer is not Answer.NOT_NEEDED
+        approval = ApprovalRecord(run_id="judged", asked=asked, answer=answer, who="ada", why="so")
     ships = {(PASS, None), (PASS, Answer.NOT_NEEDED), (PASS, Answer.APPROVED)}
     ships |= {(INCONCLUSIVE, Answer.APPROVED)}
     assert (why_not(decision, approval) is None) is ((verdict, answer) in ships)
@@ -301,6 +294,25 @@ def test_a_release_by_hand_stops_where_a_person_must_decide(
     approve.answer(unsure.run, unsure.config, Answer.REJECTED, "ada", "no")
     monkeypatch.delenv("SKIP_DOCKER")
     assert command(unsure, name="release") == GateRefused.exit_status
+
+
+@pytest.mark.parametrize(("ask", "status"), [("when_inconclusive", 4), ("never", 3)])
+def test_a_whole_run_at_a_terminal_stops_there_and_never_waits(
+    unsure: ToyRun, monkeypatch: pytest.MonkeyPatch, ask: Ask, status: int
+) -> None:
+    """What stands before approve is there already; the image stages must not be reached."""
+
+    def stage(name: str) -> Any:
+        before = STAGES[: STAGES.index("gate")]
+        stages: dict[str, Any] = dict.fromkeys(before, lambda run, config: None)
+        return (stages | {"gate": lambda run, _: run.load(Decision), "approve": approve.approve})[
+            name
+        ]
+
+    monkeypatch.setattr(sequences, "_stage", stage)
+    monkeypatch.setenv("SKIP_DOCKER", "1")
+    asked = unsure.config.model_copy(update={"approval": ApprovalConfig(ask=ask)})
+    assert command(ToyRun(unsure.run, asked), name="run") == status
 
 
 def test_the_gates_task_opens_for_a_person_too(unsure: ToyRun, tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
                 record = approve.time_out(run, config)
             else:
                 approved = event["chosen_options"] == [self.APPROVE]
-                record = approve.answer(run, config, _answer(approved), _who(event), reason)
+                who, when = _who(event), _moment(event).isoformat(timespec="seconds")
+                record = approve.answer(run, config, _answer(approved), who, reason, when)
         # Airflow's own log follows; on the page this is what is read.
         logging.getLogger("ml_tasks.approve").info("%s", record.summary())
         super().execute_complete(context, _clean(event, reason))
@@ -113,6 +114,10 @@ def _who(event: dict[str, Any]) -> str:
 
 def _clean(event: dict[str, Any], reason: str) -> dict[str, Any]:
     """The event as Airflow's operator checks it: it must not fail over what is written down."""
-    at = event.get("responded_at")
-    moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
-    return {**event, "params_input": {"reason": reason[:2000]}, "responded_at": moment}
+    form = {"reason": reason[:2000]}
+    return {**event, "params_input": form, "responded_at": _moment(event)}
+
+
+def _moment(event: dict[str, Any]) -> datetime:
+    at = event["responded_at"]
+    return at if isinstance(at, datetime) else datetime.fromisoformat(str(at))

@@ -87,7 +87,7 @@ def event(option: str, who: str | None = "ada", timedout: bool = False, **form: 
     return {
         "chosen_options": [option],
         "params_input": form,
-        "responded_at": datetime.now(UTC),
+        "responded_at": datetime(2026, 11, 24, 8, 12, 40, tzinfo=UTC),
         "responded_by_user": who and {"id": "7", "name": who},
         "timedout": timedout,
     }
@@ -137,7 +137,8 @@ def test_the_notifiers_are_called_when_a_person_is_asked(
 def test_an_approval_with_a_reason_goes_on(toy: ToyRun, task: Any) -> None:
     done = task.execute_complete(context(task), event("Approve", reason=" read the misses "))
     assert done == {"answer": "approved"}
-    assert toy.run.load(ApprovalRecord).passed
+    record = toy.run.load(ApprovalRecord)
+    assert record.passed and record.when == "2026-11-24T08:12:40+00:00"
     assert lines(toy) == [(Deed.APPROVED, "ada", "read the misses")]
 
 

@@ -22,6 +22,7 @@ from ml_tasks.errors import (
     TrainingError,
     TrainingStopped,
 )
+from ml_tasks.release.audit import Deed, note, read_audit
 from ml_tasks.run_paths import RunPaths
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,27 @@ def test_what_may_pass_by_itself_is_retried(
     with pytest.raises(AirflowException, match="away for a while") as raised:
         stage_task.run_stage("push_model")
     assert not isinstance(raised.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(("user", "who"), [("ada", "ada"), (None, "pipeline")])
+def test_who_triggered_the_run_did_what_its_tasks_do(
+    stage_task: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    user: str | None,
+    who: str,
+) -> None:
+    """The audit log names the person who pressed Trigger; the schedule is no person."""
+
+    def pushes(*_: Any, **__: Any) -> Any:
+        note(tmp_path, Deed.PUSHED, "V1")
+        return SimpleNamespace(model_dump=lambda mode: {})
+
+    started = {**_context({}, []), "dag_run": SimpleNamespace(triggering_user_name=user)}
+    monkeypatch.setattr(stage_task, "get_current_context", lambda: started)
+    monkeypatch.setattr(sequences, "run_stage", pushes)
+    stage_task.run_stage("push_model")
+    assert [entry.who for entry in read_audit(tmp_path)] == [who]
 
 
 def test_a_loss_that_is_no_number_is_not_trained_again(

@@ -18,6 +18,7 @@ from ml_tasks.config import Config, save_config
 from ml_tasks.errors import ProductionMoved, RegistryRefused, ReleaseError
 from ml_tasks.push_model import push_model
 from ml_tasks.records import ImageRecord, ReleaseRecord
+from ml_tasks.release.audit import Deed, person_here, read_audit
 from ml_tasks.release.bundle import bundle_of
 from ml_tasks.release.champion import find_champion
 from ml_tasks.release.ledger import read_moves
@@ -317,6 +318,9 @@ def test_old_images_go_and_neither_what_serves_nor_its_predecessor(
     assert f"{repository}:{place.second.version}" in names
     folder = place.config.paths.releases / place.first.version
     assert (folder / "bundle").is_dir() and (folder / "record" / "pruned.json").exists()
+    gone = read_audit(place.config.paths.releases)[-1]
+    assert (gone.deed, gone.subject) == (Deed.REMOVED, place.first.version)
+    assert (gone.digest, gone.why, gone.who) == (place.first.digest, "image", person_here())
     listing = list_releases(place.config)
     assert listing.problems == () and listing.releases[-1].pruned
     with pytest.raises(ReleaseError, match="does not hold the image"):
