@@ -26,7 +26,7 @@ from ml_tasks.pages.reading import (
 )
 from ml_tasks.pages.serving_now import Serving, serving_now
 from ml_tasks.pages.site import Site
-from ml_tasks.records import Decision, PreprocessRecord, Verdict
+from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, Verdict
 from ml_tasks.release.releases import Shipped
 from ml_tasks.run_paths import RECORD, RunPaths
 
@@ -107,8 +107,7 @@ def models(site: Site) -> Answer:
     """The page; whatever cannot be read or reached is said in its place."""
     serving = serving_now(site.config)
     rows = [*_releases(site, serving)]
-    of_releases = {row.run_id for row in rows}
-    rows += [*_candidates(site, of_releases)]
+    rows += [*_candidates(site, {row.run_id for row in rows}, {row.name for row in rows})]
     rows.sort(key=lambda row: row.moment[:19], reverse=True)
     values = {
         "serving": serving,
@@ -165,7 +164,7 @@ def _state(serving: Serving, shipped: Shipped | None) -> tuple[str, str]:
     return ("was in production" if serving.known else "in production or was"), _QUIET
 
 
-def _candidates(site: Site, of_releases: set[str]) -> Iterator[Row]:
+def _candidates(site: Site, released: set[str], versions: set[str]) -> Iterator[Row]:
     """Every run that came to the gate and made no release."""
     for path in site.config.paths.runs.glob(f"*/gate/{RECORD}"):
         folder = path.parent.parent
@@ -173,7 +172,8 @@ def _candidates(site: Site, of_releases: set[str]) -> Iterator[Row]:
         run = run_in(site.config.paths.runs, run_id)
         if run.root != folder:  # the record is damaged: its folder's name is all that is known
             run = RunPaths(site.config.paths.runs, folder.name)
-        if run_id not in of_releases:
+        shipped = found(run, ReleaseRecord).record  # where its release no longer names the run
+        if run_id not in released and (shipped is None or shipped.version not in versions):
             yield _candidate(site, run)
 
 

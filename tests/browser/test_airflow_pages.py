@@ -42,7 +42,8 @@ def tab(
         args=list(FLAGS),
         viewport={"width": 1400, "height": 1000},
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     page = context.new_page()
     page.goto(toy.url)
     page.fill("input[name=username]", toy.user)
@@ -50,6 +51,7 @@ def tab(
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Dags").first.wait_for()
     yield page
+    expect.set_options(timeout=5_000)
     context.close()
 
 

@@ -30,8 +30,8 @@ from ml_tasks.storage import write_bytes, write_json
 from tests.toy_run import around, make_toy_run, toy_metrics, toy_parts
 
 SHIPPED = "manual__2026-01-02T03:04:05+00:00"
-NEWER = "scheduled__2026-01-09T03:00:00+00:00"
-FAILED = "asset_triggered__2026-01-16T03:00:00+00:00_Ab1"
+NEWER = "manual__2026-01-09T03:00:00+00:00"
+FAILED = "manual__2026-01-16T03:00:00+00:00_Ab1"
 REJECTED = "manual__2026-01-23T09:30:00+00:00"
 DAMAGED = "manual__2026-01-30T09:30:00+00:00"
 SCRIPT = "<script>document.title='taken over'</script>"

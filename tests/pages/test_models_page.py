@@ -1,0 +1,162 @@
+"""The pages as functions: what they say of good, refused and damaged runs, and of no registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_tasks.local_stack.ports import free_ports
+from ml_tasks.pages.models_page import models
+from ml_tasks.pages.reading import decided_in_words, figure, one_line
+from ml_tasks.pages.serving_now import serving_now
+from ml_tasks.pages.site import MLFLOW, Site
+from ml_tasks.pages.web import PAGES, answered
+from ml_tasks.release.audit import NAME as AUDIT
+from ml_tasks.release.ledger import NAME as LEDGER
+from tests.pages.toy_project import DAMAGED, FAILED, REJECTED, SHIPPED, Project, make_project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def project(made: Project, tmp_path: Path) -> Project:
+    """A copy that the test may damage."""
+    root = tmp_path / "project"
+    shutil.copytree(made.root, root)
+    text = made.file.read_text().replace(str(made.root), str(root))
+    (root / "config.yaml").write_text(text)
+    below = {name: root / name for name in type(made.config.paths).model_fields}
+    paths = made.config.paths.model_copy(update=below)
+    config = made.config.model_copy(update={"paths": paths})
+    return Project(root, root / "config.yaml", config, made.versions)
+
+
+@pytest.fixture
+def silent_registry() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", free_ports(1)[0])) as listening:
+        yield f"localhost:{listening.getsockname()[1]}"
+
+
+def page(project: Project) -> str:
+    return models(Site(project.config, {})).text
+
+
+def test_one_line_says_what_happened(project: Project) -> None:
+    assert one_line(project.run(FAILED)) == (
+        "FAILED the gate: AUC 0.710 [0.660, 0.760] is below 0.80"
+    )
+    assert one_line(project.run(REJECTED)).startswith("Rejected by jane: too few patients")
+    assert one_line(project.run(SHIPPED)).startswith("shipped localhost:1/mammography-toy")
+    assert "cannot be read" in one_line(project.run(DAMAGED))
+    assert one_line(project.run("never")) == "has not come to the gate"
+
+
+def test_a_failed_stage_is_the_line_of_a_run_that_came_no_further(project: Project) -> None:
+    run = project.run("fails")
+    (run.root / "tracking").mkdir(parents=True)
+    facts = {"run_id": "fails", "failed_stage": "train", "failure": "no memory left"}
+    (run.root / "tracking" / "facts.json").write_text(json.dumps(facts))
+    assert one_line(run) == "FAILED in train: no memory left"
+
+
+def test_the_newest_stands_first_and_each_stands_once(project: Project) -> None:
+    text = page(project)
+    order = [
+        text.index(f'<article aria-label="{name}"')
+        for name in (_html(REJECTED), _html(FAILED), project.versions[1], project.versions[0])
+    ]
+    assert order == sorted(order)
+    assert text.count("<article") == 5
+    assert f'aria-label="{_html(SHIPPED)}"' not in text
+
+
+def _html(text: str) -> str:
+    return text.replace("+", "&#43;") if "&#43;" in text else text
+
+
+def test_figures_come_with_intervals_and_against_production_then(project: Project) -> None:
+    text = page(project)
+    assert "0.950 [0.920, 0.980]" in text
+    assert "+0.012 [-0.020, +0.044]" in text
+    assert f"Production then was {project.versions[0]}" in text
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"levels": 3}', '{"levels": {"test": []}}'])
+def test_damaged_files_never_take_the_page_away(project: Project, damage: str) -> None:
+    """Whatever a disk did to them: the other models are still to be seen."""
+    folder = project.run(FAILED)
+    for name in ("gate/record.json", "evaluate/metrics.json", "validate_data/record.json"):
+        (folder.root / name).write_text(damage)
+    (folder.root / "elsewhere.json").write_text(damage)
+    bundle = project.config.paths.releases / project.versions[0] / "bundle"
+    for name in ("decision.json", "lineage.json", "metrics.json"):
+        (bundle / name).chmod(0o644)
+        (bundle / name).write_text(damage)
+    for path, shown in PAGES.items():
+        named = {"run_id": FAILED} if "{run_id}" in path else {}
+        named |= {"version": project.versions[0]} if "{version}" in path else {}
+        if "{path" in path or "{dag_id}" in path:
+            continue
+        answer = answered(shown, {"MAMMO_CONFIG": str(project.file)}, "/mammography", **named)
+        assert answer.status == 200, path
+    assert page(project).count("<article") == 5
+
+
+def test_a_damaged_ledger_is_said_and_the_models_are_still_shown(project: Project) -> None:
+    ledger = project.config.paths.releases / LEDGER
+    ledger.write_text(ledger.read_text().replace("push", "pull") + "{}\n")
+    text = page(project)
+    assert "the releases cannot be listed" in text and text.count("<article") == 5
+
+
+def test_an_edited_audit_log_is_said(project: Project) -> None:
+    audit = project.config.paths.releases / AUDIT
+    audit.write_text(audit.read_text().replace("jane", "joan"))
+    assert "is damaged or was edited" in page(project)
+
+
+def test_a_registry_that_never_answers_costs_the_page_its_patience_and_no_more(
+    project: Project, silent_registry: str
+) -> None:
+    release = project.config.release.model_copy(update={"registry": silent_registry})
+    config = project.config.model_copy(update={"release": release})
+    told = serving_now(config, patience=0.5)
+    assert not told.known and "has not answered within" in told.problems[0]
+
+
+def test_mlflow_is_linked_where_an_address_is_known(project: Project) -> None:
+    assert Site(project.config, {}).mlflow is None
+    assert Site(project.config, {MLFLOW: "http://localhost:5001"}).mlflow == "http://localhost:5001"
+    server = {"MLFLOW_TRACKING_URI": "http://jane:secret@mlflow:5000"}
+    assert "secret" not in str(Site(project.config, server).mlflow)
+
+
+def test_pages_below_another_path_link_below_it(project: Project) -> None:
+    """Airflow may stand below a path of its host."""
+    text = models(Site(project.config, {}, "/airflow/mammography")).text
+    assert 'href="/airflow/mammography/audit"' in text
+    assert 'href="/airflow/dags/mammography_retraining"' in text
+    assert 'href="/mammography' not in text
+
+
+def test_decisions_in_words() -> None:
+    rejected = {"answer": "rejected", "who": "jane", "when": "", "why": "too few"}
+    assert decided_in_words(rejected) == "rejected by jane: too few"
+    assert decided_in_words({**rejected, "answer": "not needed"}) == ""
+    assert decided_in_words({}) == ""
+
+
+def test_a_figure_is_written_with_its_interval() -> None:
+    assert figure({"value": 0.71, "low": 0.66, "high": 0.76}) == "0.710 [0.660, 0.760]"
+    assert figure({"value": None}) == "not computable"
+    assert figure({"value": 0.5, "low": None, "high": None}) == "0.500 (no interval)"
+    assert figure(None) == figure(["x"]) == figure({"value": "x", "low": 1, "high": 2}) == ""
