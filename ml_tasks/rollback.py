@@ -173,7 +173,7 @@ def smoke_test_release(config: Config, client: DockerClient, version: str) -> Re
 def move_production(config: Config, choice: Choice, tested: Retested) -> Move:
     """Moves `production` to the tested digest, audits it, and has MLflow follow.
 
-    Run again after it was done, or after it was cut off at any point, it ends the same. What was put
+    Run again after it was done, or cut off at any point, it ends the same. What was put
     into production since the choice stays there: a worker that is lost right after the move is
     retried, and must not undo what came next.
 
