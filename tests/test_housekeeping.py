@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ml_tasks.config import Config, save_config
-from ml_tasks.config_operation import HousekeepingConfig
+from ml_tasks.config_operation import DriftConfig, HousekeepingConfig
 from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import AuditError, RegistryUnavailable, ReleaseError, StorageError
 from ml_tasks.housekeeping import Tidied, tidy_images, tidy_logs, tidy_runs
@@ -316,6 +316,20 @@ def test_only_what_is_named_like_a_log_goes_and_the_current_statistics_stay(
     (entry,) = read_audit(place.releases)
     assert (entry.deed, entry.who, entry.subject) == (Deed.REMOVED, "ana", "5 logs and reports")
     assert tidy_logs(config, remove_them=True, airflow_logs=None).going == []
+
+
+def test_what_drift_still_goes_by_stays_though_it_is_old(tmp_path: Path) -> None:
+    drift = DriftConfig(window_days=OLD - 50, cooldown_days=OLD - 50)
+    config = settings(tmp_path).model_copy(update={"drift": drift})
+    report = config.paths.drift / "2025-01-02"
+    rotated = config.paths.statistics / "images.jsonl.1"
+    write_bytes(report / "verdict.json", b"{}")
+    write_bytes(rotated, b"{}")
+    age(tmp_path, OLD - 60)
+    assert tidy_logs(config, remove_them=True, airflow_logs=None).looked == ()
+    age(tmp_path, OLD)
+    tidy_logs(config, remove_them=True, airflow_logs=None)
+    assert not report.exists() and not rotated.exists()
 
 
 def test_a_folder_that_cannot_go_is_named_and_the_others_go(

@@ -28,7 +28,8 @@ def old_logs(config: Config, airflow_logs: Path | None) -> list[Looked]:
     return [
         *_old(_matching(airflow_logs, _LOGS), keep),
         *_old(statistics, max(keep, config.drift.window_days)),
-        *_old(_reports(config.paths.drift), keep),
+        # A suggestion that was made lately must be known for as long as no other is made.
+        *_old(_reports(config.paths.drift), max(keep, config.drift.cooldown_days)),
     ]
 
 
