@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ml_tasks.monitoring.verdict import SUMMARY, read_report
 from ml_tasks.watch_drift import suggest as suggest_stage
 from operators.assets import RETRAINING_WANTED
 from operators.stage_task import DEFAULT_CONFIG, as_task_error
+
+log = logging.getLogger(__name__)
 
 SETTINGS = {"retrain": "drift.retrain", "window_days": "drift.window_days"}
 _LATEST = 100  # events that are looked at; they come at most once a day
@@ -68,6 +71,7 @@ def ask_for_retraining(day: str) -> dict[str, Any]:
                 "release and day; it is asked for once"
             )
     context["outlet_events"][RETRAINING_WANTED].extra = extra
+    log.info("a retraining is asked for (%s): %s", RETRAINING_WANTED.name, extra["reason"])
     return extra
 
 

@@ -89,7 +89,7 @@ def read_statistics(folder: Path, window: Window) -> Seen:
 
 
 def _opened(folder: Path, stack: ExitStack) -> list[tuple[IO[bytes], int]]:
-    """Every file once, newest first, with its size; all are held open, so no inode is reused."""
+    """Every file once, with its size, the oldest first; all stay open, so no inode is reused."""
     found: list[tuple[IO[bytes], int]] = []
     known = set()
     for path in _newest_first(folder):
@@ -101,7 +101,7 @@ def _opened(folder: Path, stack: ExitStack) -> list[tuple[IO[bytes], int]]:
         if (status.st_dev, status.st_ino) not in known:
             known.add((status.st_dev, status.st_ino))
             found.append((stream, status.st_size))
-    return found
+    return found[::-1]
 
 
 def _newest_first(folder: Path) -> list[Path]:

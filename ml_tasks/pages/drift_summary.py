@@ -15,7 +15,7 @@ distribution (it needs scripts).{% endif %}</p>
 <h2>Limits</h2>
 <table><tr><th></th><th>Limit</th></tr>
 {% for rule in report.rules %}<tr><td class="{{ 'good' if rule.passed else 'bad' }}">
-{{- 'kept' if rule.passed else 'passed' }}</td><td>{{ rule.sentence }}</td></tr>
+{{- 'kept' if rule.passed else 'exceeded' }}</td><td>{{ rule.sentence }}</td></tr>
 {% endfor %}</table>
 <h2>Figures</h2>
 <table><tr><th>Figure</th><th class="number">release's own</th><th class="number">service's</th>

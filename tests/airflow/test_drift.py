@@ -13,7 +13,7 @@ import pytest
 from ml_tasks.config import save_config
 from ml_tasks.local_stack.airflow_api import LogLine
 from ml_tasks.local_stack.demo import DAG_ID as RETRAINING
-from ml_tasks.release.audit import Deed, read_audit
+from ml_tasks.release.audit import Deed, note, read_audit
 from tests.conftest import LocalAirflow
 from tests.monitoring.service_images import DARKER, Scene, lines, make_scene, write_lines
 
@@ -48,8 +48,13 @@ def scene(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def ran(scene: Scene, airflow: LocalAirflow) -> list[tuple[dict[str, str | None], str]]:
-    """Two runs, one after the other: their tasks' states, and the last one's log."""
-    return [run(airflow), run(airflow)]
+    """A run in the cooldown, then two without one: their tasks' states, and what their logs say."""
+    note(scene.config.paths.releases, Deed.RETRAINING_STARTED, "an earlier release")
+    held = run(airflow)
+    assert events(airflow) == [], "in the cooldown nothing is asked for"
+    no_cooldown = scene.config.drift.model_copy(update={"cooldown_days": 0})
+    save_config(scene.config.model_copy(update={"drift": no_cooldown}), airflow.settings.config)
+    return [held, run(airflow), run(airflow)]
 
 
 def run(airflow: LocalAirflow) -> tuple[dict[str, str | None], str]:
@@ -72,7 +77,9 @@ def events(airflow: LocalAirflow) -> list[dict[str, Any]]:
 def test_drift_asks_for_one_retraining_however_often_it_runs(
     ran: list[tuple[dict[str, str | None], str]], scene: Scene, airflow: LocalAirflow
 ) -> None:
-    (first, log), (second, again) = ran
+    (held, why), (first, log), (second, again) = ran
+    assert held == {"compare": "success", "suggest": "success", "ask_for_retraining": "skipped"}
+    assert "drift seen, but retraining started on" in why and "; next on" in why
     assert first == dict.fromkeys(("compare", "suggest", "ask_for_retraining"), "success")
     assert second == {**first, "ask_for_retraining": "skipped"}
     (event,) = events(airflow)
@@ -81,7 +88,8 @@ def test_drift_asks_for_one_retraining_however_often_it_runs(
     assert event["extra"]["reason"].startswith("DRIFT: 5 of 10 figures of the pictures (mean, ")
     assert Path(event["extra"]["report"]).is_file()
     assert [entry.deed for entry in read_audit(scene.config.paths.releases)] == [
-        Deed.RETRAINING_STARTED
+        Deed.RETRAINING_STARTED,  # the earlier one
+        Deed.RETRAINING_STARTED,
     ]
     assert "a retraining is asked for: DRIFT: 5 of 10 figures" in log
     assert "it is asked for once" in again
