@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_tasks.config import DataConfig
+from ml_tasks.dataset.announcement import take_snapshot
 from ml_tasks.dataset.expectations import FailingFile
 from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.dataset.phantoms import write_sample
@@ -153,3 +154,20 @@ def test_every_failing_file_is_named_and_the_data_docs_say_it_in_words(tmp_path:
         assert said in text
     suite = (folder / "data_docs" / "expectations" / "raw_mammograms.html").read_text()
     assert "failing_files.csv, beside the folder of these pages" in suite
+
+
+def test_a_snapshot_is_what_is_validated_and_it_stands_in_the_report(tmp_path: Path) -> None:
+    """The whole stage on announced data: a film that came later is not looked at."""
+    config = toy_config(tmp_path, data=DataConfig(min_patients_per_class=3))
+    write_sample(config.paths.raw, patients=6)
+    taken = take_snapshot(config.paths.raw, tmp_path / "snapshots", config.paths.cache)
+    late = config.paths.raw / "Positive" / "late.png"
+    late.write_bytes(encoded(film(99, lesion=True)))
+    data = config.data.model_copy(update={"snapshot": taken.folder})
+    run = RunPaths(config.paths.runs, "r")
+    record = validate_data(run, config.model_copy(update={"data": data}))
+    assert (record.images, record.snapshot) == (12, taken.folder.name)
+    assert len(record.data_sha256) == 64
+    assert taken.folder.name in check_written(run, passed=True)[1]
+    rows = read_rows(run.stage("validate_data") / "manifest.csv", ManifestRow)
+    assert {row.path for row in rows} == set(taken.data_files)

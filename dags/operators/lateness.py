@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 
 def late_after(interval: timedelta) -> DeadlineAlert:
     """Told of once a run was queued so long ago and has not ended: `deadline=late_after(…)`.
 
-    An executor runs the notice in a process of its own, with the DAG folder on its path.
+    The triggerer sends the notice: on Airflow 3.3 a callback of an executor may read no connection.
+    It finds this folder by PYTHONPATH, which the local stack and docker-compose set.
     """
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,
-        callback=SyncCallback("operators.notifier.MammoNotifier", {"event": "late"}),
+        callback=AsyncCallback("operators.notifier.MammoNotifier", {"event": "late"}),
     )

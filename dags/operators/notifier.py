@@ -29,10 +29,17 @@ class MammoNotifier(BaseNotifier):  # type: ignore[misc]  # Airflow's stub has i
     `line` says what happened where the context cannot tell (drift).
     """
 
-    def __init__(self, event: str, line: str = "") -> None:
-        super().__init__()
+    def __init__(self, event: str, line: str = "", context: Any = None) -> None:
+        super().__init__(context)  # the triggerer hands it over here
         self.event = event
         self.line = line
+
+    async def async_notify(self, context: Any) -> None:
+        """The same in the triggerer, where a deadline is told of."""
+        from asgiref.sync import sync_to_async
+
+        # Not asyncio.to_thread: the connection is asked for through the triggerer's own loop.
+        await sync_to_async(self.notify)(context)
 
     def notify(self, context: Any) -> None:
         """Sends it, if config.yaml wants notices of this event, as it says now."""

@@ -145,6 +145,10 @@ def _own_variables(
         **variables,
         "AIRFLOW_HOME": str(home),
         "PATH": os.pathsep.join([str(bin_folder), os.environ.get("PATH", os.defpath)]),
+        # The triggerer, which tells of a late run, does not look into the DAG folder by itself.
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(settings.project / "dags"), os.environ.get("PYTHONPATH", "")])
+        ),
         "MAMMO_CONFIG": str(settings.config.absolute()),
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",
@@ -176,7 +180,8 @@ def _as_started(settings: AirflowSettings) -> bool:
         for name in ("WORKER", "TRIGGER")
     ]
     now = _own_variables(settings, _secrets(settings.home), ports)
-    return {**before, "PATH": ""} == {**now, "PATH": ""}
+    of_this_shell = {"PATH": "", "PYTHONPATH": ""}
+    return {**before, **of_this_shell} == {**now, **of_this_shell}
 
 
 def _secrets(home: Path) -> dict[str, str]:

@@ -14,7 +14,8 @@ _TEMPLATE = """{% macro files(paths) %}<ul>{% for path in paths %}<li>{{ path }}
 {% endfor %}</ul>{% endmacro %}{% block content %}
 <h1>Data validation</h1>
 <p class="lead {{ 'good' if record.passed else 'bad' }}">{{ record.summary() }}</p>
-<p class="quiet">Folder {{ record.raw }}; started {{ record.started_at }}; manifest
+<p class="quiet">Folder {{ record.raw }}{% if record.snapshot %}, snapshot {{ record.snapshot }}
+{%- endif %}; started {{ record.started_at }}; manifest
 <code>{{ record.manifest_sha256[:12] }}</code></p>
 {% for warning in record.warnings %}<p class="warn">Warning: {{ warning }}</p>{% endfor %}
 <h2>Expectations</h2>

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 from datetime import timedelta
@@ -11,9 +12,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
+import yaml
 from airflow.sdk import Connection
+from airflow.triggers.callback import CallbackTrigger
 
+from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from tests.dags.described import DAGS, describe
 from tests.dags.receivers import mail_server, webhook
 
@@ -184,18 +187,29 @@ def test_the_retraining_tells_of_failures_and_lateness() -> None:
     assert longest < late < week, "told of before the next run of the schedule must wait"
 
 
-def test_an_executor_can_run_the_notice_of_a_deadline(
+def test_the_triggerer_can_send_the_notice_of_a_deadline(
     notifier: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By Airflow's own code: it imports the path that the DAG names, with the DAG folder known."""
-    from airflow.sdk.execution_time.callback_supervisor import execute_callback
-
+    """By Airflow's own trigger: it imports the path that the DAG names."""
     alert = importlib.import_module("operators.lateness").late_after(timedelta(days=6))
+    kwargs = {**alert.callback.kwargs, "context": dict(LATE)}
+    trigger = CallbackTrigger(alert.callback.path, kwargs)
+
+    async def ran() -> list[str]:
+        return [event.payload["state"] async for event in trigger.run()]
+
     with webhook() as received:
         connect(monkeypatch, f"http://127.0.0.1:{received.port}")
-        kwargs = {**alert.callback.kwargs, "context": dict(LATE)}
-        done = execute_callback(
-            alert.callback.path, kwargs, Path("late.py"), DAGS, structlog.get_logger()
-        )
-    assert done == (True, None)
+        states = asyncio.run(ran())
+    assert states == ["running", "success"]
     assert [post["event"] for post in received.posts] == ["late"]
+
+
+def test_every_process_of_airflow_finds_the_notifier(tmp_path: Path) -> None:
+    """The triggerer alone does not look into the DAG folder by itself."""
+    compose = yaml.safe_load((DAGS.parent / "docker-compose.yaml").read_text())
+    several = compose["services"]["triggerer"]["environment"]
+    assert several["PYTHONPATH"] == several["AIRFLOW__CORE__DAGS_FOLDER"]
+    settings = AirflowSettings(tmp_path, 1, tmp_path, tmp_path / "config.yaml")
+    alone = write_environment(settings)
+    assert alone["PYTHONPATH"].split(":")[0] == alone["AIRFLOW__CORE__DAGS_FOLDER"]
