@@ -16,7 +16,7 @@ from ml_tasks.config import Config, save_config
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.errors import DataError, StorageError
 from ml_tasks.local_stack.ports import free_ports
-from ml_tasks.progress import folded, listed
+from ml_tasks.progress import folded, listed, log_to_terminal
 from ml_tasks.records import StageRecord
 from ml_tasks.storage import replaced_directory, storage_errors, write_bytes
 from tests.builders import toy_config
@@ -263,7 +263,7 @@ def test_files_set_aside_are_listed_with_reasons_and_the_failure_says_what_to_do
 def _saved(config: Config) -> Path:
     file = config.paths.raw.parent / "config.yaml"
     save_config(config, file)
-    cli.log_to_terminal()
+    log_to_terminal()
     return file
 
 
