@@ -239,7 +239,7 @@ def test_files_set_aside_are_listed_with_reasons_and_the_failure_says_what_to_do
     huge.write_bytes(giant_header())
     named.rename(named.with_suffix(".docx"))
     with (config.paths.raw / "metadata.csv").open("a") as stream:
-        stream.write("Positive/ghost.png,P999\n")
+        stream.write("Positive/ghost.png,Positive,P999\n")
     with pytest.raises(DataError) as refusal:
         sequences.begin_run("x", _saved(config), {})
         sequences.run_stage("validate_data", "x", _saved(config))
@@ -252,7 +252,8 @@ def test_files_set_aside_are_listed_with_reasons_and_the_failure_says_what_to_do
         (f"{named.stem}.docx", "not an image file by its name"),
     ):
         assert any(name in line and reason in line for line in said.splitlines()), reason
-    assert "1 row(s) of metadata.csv name files that are not there (Positive/ghost.png)" in said
+    missing = f"(Negative/{named.name}, Positive/ghost.png)"
+    assert f"2 row(s) of metadata.csv name files that are not there {missing}" in said
     last = str(refusal.value)
     assert "at most 5% of the files are set aside" in last
     assert cut.name in last

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from ml_tasks.errors import MetricError
 from ml_tasks.evaluation.metrics import Labels, Scores
@@ -35,6 +34,8 @@ def fitted(labels: Labels, raw: Scores, shift: float) -> Calibration:
             "ever better: the temperature stays 1"
         )
         return Calibration(temperature=1, prior_shift=shift, note=note)
+    from scipy.optimize import minimize_scalar
+
     low, high = np.log(TEMPERATURES)
     best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     for end, temperature, which in zip((low, high), TEMPERATURES, ("small", "larg"), strict=True):

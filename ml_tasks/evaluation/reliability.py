@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from ml_tasks.evaluation.metrics import Labels, Scores
 from ml_tasks.evaluation.weighted import BINS
@@ -24,6 +23,8 @@ class Bin:
 
 def reliability(labels: Labels, scores: Scores) -> list[Bin]:
     """The bins of labels (N,) and scores (N,) in 0..1 that hold a case, lowest first."""
+    from scipy.stats import binomtest
+
     places = np.minimum((scores * BINS).astype(int), BINS - 1)
     bins = []
     for place in np.unique(places):
