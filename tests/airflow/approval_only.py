@@ -9,7 +9,7 @@ from airflow.sdk import dag, task
 from operators.approval import PersonApproval
 
 
-@dag(schedule=None, catchup=False)  # type: ignore[untyped-decorator]
+@dag(schedule=None, catchup=False)
 def approval_only() -> None:
     approve = PersonApproval(task_id="approve", execution_timeout=timedelta(minutes=5))
 

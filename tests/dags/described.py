@@ -84,7 +84,7 @@ def callbacks(found):
 
 def asked_for(param):
     # Without a default the form does not start before it is filled in.
-    return not param.has_value
+    return type(param.value).__name__ == "ArgNotSet"
 
 def fits(param):
     try:
