@@ -179,6 +179,7 @@ def release_current(config: Config, run_id: str | None) -> ReleaseRecord:
     # The run's own settings, but where to ship to is decided now.
     config = load_config(run.config).model_copy(update={"release": config.release})
     try:
+        _check_wanted(ReleaseRecord.stage, config)
         for stage in (ApprovalRecord.stage, *IMAGE_STAGES):
             record = _stage(stage)(run, config)
             if isinstance(record, ApprovalRecord) and not record.passed:

@@ -287,9 +287,10 @@ def test_a_release_by_hand_stops_where_a_person_must_decide(
     unsure: ToyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never waits; once approved, it goes on to the image (here no engine is wanted)."""
-    monkeypatch.setenv("SKIP_DOCKER", "1")
+    monkeypatch.delenv("SKIP_DOCKER", raising=False)
     assert command(unsure, name="release") == 4
     yes(unsure)
+    monkeypatch.setenv("SKIP_DOCKER", "1")
     assert command(unsure, name="release") == 1  # nothing was pushed: SKIP_DOCKER
     approve.answer(unsure.run, unsure.config, Answer.REJECTED, "ada", "no")
     monkeypatch.delenv("SKIP_DOCKER")
