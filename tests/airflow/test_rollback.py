@@ -94,7 +94,7 @@ class Place:
     def answered(self, run_id: str, option: str, reason: str | None) -> dict[str, str | None]:
         """Answers, as often as it is asked.
 
-        An answer within the second in which the task begins to wait, faster than any person's, makes
+        An answer within the second in which the task begins to wait, faster than a person's, makes
         Airflow 3.3 take the end of the asking for the end of the task; it then asks anew.
         """
         deadline = time.monotonic() + PATIENCE
