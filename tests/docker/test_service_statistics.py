@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,8 +36,13 @@ def test_what_the_service_judges_is_found_by_the_comparison(
         for brightness in (70, 110, 150):
             files = {"file": ("film.png", phantom(brightness))}
             assert httpx.post(f"{address}/inference/predict", files=files).status_code == 200
-        now = datetime.now(UTC) + timedelta(minutes=1)
-        seen = read_statistics(folder, Window(built.version, now - timedelta(days=1), now))
+        now = datetime.now(UTC) + timedelta(minutes=5)
+        window = Window(built.version, now - timedelta(days=1), now)
+        deadline = time.monotonic() + 20
+        # An answer is on its way before its line is written.
+        while (seen := read_statistics(folder, window)).images < 3:
+            assert time.monotonic() < deadline, seen.line_counts()
+            time.sleep(0.1)
     finally:
         stop_service(place, engine_place)
     assert [path.name for path in folder.iterdir()] == ["images.jsonl"]
