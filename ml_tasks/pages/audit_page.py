@@ -19,7 +19,7 @@ _MAIN = """<h1>Audit log</h1>
 <p>Who did what to which run or release, and why; the newest first. Each line is chained to the one
 before it, so that none can be edited or taken out unseen: <code>mammo audit</code> verifies it.</p>
 {% if audit.problem %}<p class="bad told" role="alert">{{ audit.problem }}</p>
-{% elif audit.entries %}<div class="scroll"><table>
+{% elif audit.entries %}<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>
 <tr><th scope="col">When (UTC)</th><th scope="col">Who</th><th scope="col">Did</th>
 <th scope="col">What</th><th scope="col">Why</th></tr>
 {% for entry in audit.lines %}<tr><td>{{ entry.when }}</td><td>{{ entry.who }}</td>

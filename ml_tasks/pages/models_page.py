@@ -74,7 +74,9 @@ patients, with 95 % intervals.</p>
 <p class="quiet">{{ row.when }}{% if row.run_id and row.run_id != row.name %}, run
 {{ row.run_id }}{% endif %}</p>
 <p class="told">{{ row.line }}</p>
-{% if row.figures %}<div class="scroll"><table><tr><th scope="col">Test patients</th>
+{% if row.figures %}<div class="scroll" role="region" tabindex="0"
+aria-label="Figures of {{ row.name }}">
+<table><tr><th scope="col">Test patients</th>
 <th scope="col" class="number">This model</th>
 <th scope="col" class="number">Against production</th></tr>
 {% for name, own, less in row.figures %}<tr><th scope="row">{{ name }}</th>

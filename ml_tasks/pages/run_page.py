@@ -99,7 +99,8 @@ _WHY = """<h1>{{ heading }}</h1>
 {% endif %}</p>{% endif %}
 {% if decision %}<h2>The rules</h2>
 <p>A rule passes if its whole interval lies on the right side of the bound.</p>
-<div class="scroll"><table><tr><th scope="col">Verdict</th><th scope="col">Rule</th>
+<div class="scroll" role="region" aria-label="Table" tabindex="0">
+<table><tr><th scope="col">Verdict</th><th scope="col">Rule</th>
 <th scope="col" class="number">Value</th><th scope="col" class="number">95 % interval</th>
 <th scope="col" class="number">Bound</th></tr>
 {% for rule in decision.rules %}<tr><td><span class="state {{ shown[rule.verdict.value] }}">

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.airflow_pictures` draws docs/page-*.png in Airflow over a toy project."""
+"""`python -m tests.browser.airflow_pictures`: draws docs/page-*.png in Airflow on a toy project."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_link_that_leaves_takes_the_whole_window(tab: Page, toy: ToyAirflow) -
 def test_each_task_has_its_button_and_its_tab(
     tab: Page, toy: ToyAirflow, shot: Shot, task: str, button: str, words: str
 ) -> None:
-    tab.goto(to_run(toy, FAILED, task))
+    tab.goto(to_run(toy, FAILED, task) + "/details")  # where Airflow shows its extra links
     tab.get_by_role("link", name=button, exact=True).click()
     expect(inside(tab, "Models").locator("body")).to_contain_text(words)
     if button == "Data Docs":  # the tab leads to the report, which every browser can read
@@ -165,7 +165,7 @@ def test_the_tab_of_a_run_says_in_one_line_what_happened(
 def test_the_curves_stand_in_the_page_for_that_run_alone(
     tab: Page, toy: ToyAirflow, shot: Shot
 ) -> None:
-    tab.goto(to_run(toy, FAILED, "train"))
+    tab.goto(to_run(toy, FAILED, "train") + "/details")
     tab.get_by_role("link", name="Live curves", exact=True).click()
     board = inside(tab, "Models")
     expect(board.get_by_text("epoch_loss").first).to_be_visible()
