@@ -305,7 +305,7 @@ def test_a_whole_run_at_a_terminal_stops_there_and_never_waits(
 
     def stage(name: str) -> Any:
         before = STAGES[: STAGES.index("gate")]
-        stages: dict[str, Any] = dict.fromkeys(before, lambda run, config: None)
+        stages: dict[str, Any] = dict.fromkeys(before, lambda run, config, *part: None)
         return (stages | {"gate": lambda run, _: run.load(Decision), "approve": approve.approve})[
             name
         ]
