@@ -71,7 +71,6 @@ def compare_columns(
 def _evidently() -> dict[str, Any]:
     """Evidently's classes, imported without its telemetry and beside pandas 3."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # it reads this where it would report its use
-    _mend_pandas()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from evidently import DataDefinition, Dataset, Report
@@ -79,20 +78,6 @@ def _evidently() -> dict[str, Any]:
 
     kinds = (DataDefinition, Dataset, Report, DriftedColumnsCount, ValueDrift)
     return {kind.__name__: kind for kind in kinds}
-
-
-def _mend_pandas() -> None:
-    """pandas 3.1 dropped a function that Evidently 0.7 imports, for a test that is not used here.
-
-    Without the name, `import evidently` fails; whoever called it would be told.
-    """
-    from pandas.core.dtypes import common
-
-    def gone(*_: Any) -> None:
-        raise NotImplementedError("pandas.core.dtypes.common.infer_dtype_from_object is gone")
-
-    if not hasattr(common, "infer_dtype_from_object"):
-        common.infer_dtype_from_object = gone  # type: ignore[attr-defined]
 
 
 def _frame(values: Mapping[str, NDArray[np.float64]], columns: list[str]) -> pd.DataFrame:
