@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ml_tasks.config import save_config
 from ml_tasks.local_stack.airflow_api import LogLine
 from ml_tasks.local_stack.demo import DAG_ID as RETRAINING
 from ml_tasks.release.audit import Deed, note, read_audit
-from tests.airflow.runs import finish
+from tests.airflow.runs import EndedRun, finish
 from tests.conftest import LocalAirflow
 from tests.monitoring.service_images import DARKER, Scene, lines, make_scene, write_lines
 
@@ -50,6 +51,14 @@ def scene(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> It
 Watched = tuple[dict[str, str | None], str]  # the states of a run's tasks, and its log
 
 
+@dataclass(frozen=True)
+class Ran:
+    """Runs of the drift DAG: in the cooldown, and two without one; what their events started."""
+
+    watched: tuple[Watched, ...]
+    retrainings: list[EndedRun]
+
+
 @pytest.fixture(scope="module")
 def unheard(scene: Scene, airflow: LocalAirflow) -> Watched:
     """A run while the retraining is paused."""
@@ -60,27 +69,26 @@ def unheard(scene: Scene, airflow: LocalAirflow) -> Watched:
 
 
 @pytest.fixture(scope="module")
-def ran(scene: Scene, airflow: LocalAirflow, unheard: Watched) -> list[Watched]:
+def ran(scene: Scene, airflow: LocalAirflow, unheard: Watched) -> Ran:
     """A run in the cooldown, then two without one."""
     note(scene.config.paths.releases, Deed.RETRAINING_STARTED, "an earlier release")
     held = run(airflow)
     assert events(airflow) == [], "in the cooldown nothing is asked for"
     no_cooldown = scene.config.drift.model_copy(update={"cooldown_days": 0})
     save_config(scene.config.model_copy(update={"drift": no_cooldown}), airflow.settings.config)
-    found = [held, run(airflow), run(airflow)]
+    before = retrainings(airflow)
+    found = [run(airflow), run(airflow)]
     deadline = time.monotonic() + PATIENCE
-    while not started(airflow):
+    while not (begun := [each for each in retrainings(airflow) if each not in before]):
         assert time.monotonic() < deadline, "the event started no retraining"
         time.sleep(1)
-    for run_id in started(airflow):  # before config.yaml leads back to real data
-        finish(airflow, run_id)
-    return found
+    # Waited for: config.yaml leads back to real data afterwards.
+    return Ran((held, *found), [finish(airflow, run_id) for run_id in begun])
 
 
-def started(airflow: LocalAirflow) -> list[str]:
-    """Runs of the retraining that an event of the drift DAG started."""
-    found = airflow.api.call("GET", "/assets/events", params={"source_dag_id": DAG_ID})
-    return [run["run_id"] for each in found["asset_events"] for run in each["created_dagruns"]]
+def retrainings(airflow: LocalAirflow) -> list[str]:
+    """All runs of the retraining."""
+    return [each.dag_run_id for each in airflow.api.runs(RETRAINING)]
 
 
 def run(airflow: LocalAirflow) -> Watched:
@@ -101,9 +109,9 @@ def events(airflow: LocalAirflow) -> list[dict[str, Any]]:
 
 
 def test_drift_asks_for_one_retraining_however_often_it_runs(
-    ran: list[Watched], scene: Scene, airflow: LocalAirflow
+    ran: Ran, scene: Scene, airflow: LocalAirflow
 ) -> None:
-    (held, why), (first, log), (second, again) = ran
+    (held, why), (first, log), (second, again) = ran.watched
     assert held == {"compare": "success", "suggest": "success", "ask_for_retraining": "skipped"}
     assert "drift seen, but retraining started on" in why and "; next on" in why
     assert first == dict.fromkeys(("compare", "suggest", "ask_for_retraining"), "success")
@@ -129,12 +137,12 @@ def test_drift_starts_nothing_that_a_paused_retraining_would_not_hear(unheard: W
     assert f"the DAG {RETRAINING} is paused and would not hear of it" in log
 
 
-def test_the_retraining_starts_and_says_why(ran: list[Watched], airflow: LocalAirflow) -> None:
-    one = finish(airflow, *started(airflow))
+def test_the_retraining_starts_and_says_why(ran: Ran) -> None:
+    (one,) = ran.retrainings
     assert one.run.run_type == "asset_triggered"
     assert "started because DRIFT: 5 of 10 figures" in one.text("validate_data")
 
 
-def test_the_log_holds_the_reason_and_no_noise(ran: list[Watched]) -> None:
+def test_the_log_holds_the_reason_and_no_noise(ran: Ran) -> None:
     for noise in ("Warning", "deprecated", "\x1b", "telemetry"):
-        assert noise not in ran[0][1], noise
+        assert noise not in ran.watched[0][1], noise

@@ -209,7 +209,7 @@ def test_a_paused_retraining_is_not_said_to_be_started(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Airflow drops the event: the audit log would claim a start, and the cooldown hold the next."""
+    """Airflow drops the event: the audit log would claim a start, and hold up the next."""
     write_lines(scene.config.paths.statistics, lines(scene.version, 300, moved=DARKER))
     context = enter(drift_task, monkeypatch, paused=True, retrain=True)
     assert drift_task.suggest(drift_task.compare()) is False
