@@ -14,12 +14,13 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from ml_tasks.errors import DriftError
 from ml_tasks.monitoring.reference import FIGURES
 from ml_tasks.records import Record
 
@@ -77,15 +78,27 @@ def read_statistics(folder: Path, window: Window) -> Seen:
     Memory does not grow with the files. A folder that does not exist holds nothing.
 
     Raises:
-        OSError: a file cannot be read.
+        DriftError: a file cannot be read.
     """
     seen, chance = Seen(), random.Random(window.version)
-    with ExitStack() as stack:
+    with _readable(folder), ExitStack() as stack:
         for stream, size in _opened(folder, stack):
             seen.counts["files"] += 1
             for line in _lines(stream, size):
                 _take(line, window, seen, chance)
     return seen
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DriftError(
+            f"the service's statistics in {folder} cannot be read ({error.strerror}: "
+            f"{error.filename or folder}); give this user the right to read them, e.g. "
+            f"sudo chmod -R a+rX {folder}"
+        ) from error
 
 
 def _opened(folder: Path, stack: ExitStack) -> list[tuple[IO[bytes], int]]:
@@ -176,10 +189,17 @@ def _values(told: dict[str, Any]) -> tuple[float, ...] | None:
     if not isinstance(picture, dict):
         return None
     values = [told.get("probability"), *(picture.get(name) for name in FIGURES)]
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [_float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < len(values) or not all(math.isfinite(number) for number in numbers):
         return None
     return tuple(numbers) if 0 <= numbers[0] <= 1 else None
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
 
 
 def _list(value: Any) -> list[Any]:
