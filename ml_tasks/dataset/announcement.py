@@ -96,6 +96,16 @@ class Snapshot:
         if changed:
             raise DataError(self._altered(raw, "changed", changed))
 
+    def refuse_unreadable(self, raw: Path, paths: Iterable[str]) -> None:
+        """Files that cannot be read now must have been so when they were listed.
+
+        Raises:
+            DataError: one was read then: without it the run would be of other data.
+        """
+        closed = [path for path in paths if self.files[path].sha256]
+        if closed:
+            raise DataError(self._altered(raw, "not readable", closed))
+
     def _altered(self, raw: Path, how: str, paths: Sequence[str]) -> str:
         return (
             f"{len(paths)} of the {len(self.data_files)} announced files in {raw} are {how} since "

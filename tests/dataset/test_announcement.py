@@ -119,6 +119,21 @@ def test_a_listed_file_that_has_changed_fails_with_its_name(raw: Path) -> None:
     assert "Positive/P001.png" in str(raised.value)
 
 
+def test_a_listed_file_that_cannot_be_read_any_more_is_not_set_aside(raw: Path) -> None:
+    """Else the run would go on with other data than were announced, and only a count would tell."""
+    (raw / "Positive" / "nowhere.png").symlink_to(raw / "nothing")  # announced as it is
+    snapshot = taken(raw)
+    scanned(raw, snapshot)
+    path = raw / "Positive" / "P001.png"
+    path.unlink()
+    path.symlink_to(raw / "nothing")
+    with pytest.raises(
+        DataError, match=r"1 of the \d+ announced files in .* are not readable"
+    ) as e:
+        scanned(raw, snapshot)
+    assert "Positive/P001.png" in str(e.value) and "nowhere.png" not in str(e.value)
+
+
 @pytest.mark.parametrize("name", [LISTING, "metadata.csv"])
 def test_a_snapshot_that_was_edited_is_refused(raw: Path, name: str) -> None:
     folder = taken(raw).folder
