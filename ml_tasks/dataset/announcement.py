@@ -97,11 +97,7 @@ class Snapshot:
             raise DataError(self._altered(raw, "changed", changed))
 
     def refuse_unreadable(self, raw: Path, paths: Iterable[str]) -> None:
-        """Files that cannot be read now must have been so when they were listed.
-
-        Raises:
-            DataError: one was read then: without it the run would be of other data.
-        """
+        """DataError where a file could be read when it was listed, and cannot be now."""
         closed = [path for path in paths if self.files[path].sha256]
         if closed:
             raise DataError(self._altered(raw, "not readable", closed))
