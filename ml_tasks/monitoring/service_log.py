@@ -157,8 +157,8 @@ def _take(line: bytes, window: Window, seen: Seen, chance: random.Random) -> Non
         seen.counts["unusable"] += 1
         return
     seen.counts["images"] += 1
-    seen.quality.update({str(code) for code in _list(told.get("quality"))})
-    seen.formats[str(told.get("format", ""))[:20]] += 1
+    seen.quality.update({_word(code) for code in _list(told.get("quality"))})
+    seen.formats[_word(told.get("format", ""))] += 1
     _sample(values, seen, chance)
 
 
@@ -193,6 +193,11 @@ def _values(told: dict[str, Any]) -> tuple[float, ...] | None:
     if len(numbers) < len(values) or not all(math.isfinite(number) for number in numbers):
         return None
     return tuple(numbers) if 0 <= numbers[0] <= 1 else None
+
+
+def _word(value: Any) -> str:
+    """As a page can show it."""
+    return str(value)[:40].encode("utf-8", "backslashreplace").decode()
 
 
 def _float(number: float) -> float:

@@ -153,6 +153,14 @@ def test_a_service_that_has_fallen_silent_is_said_aloud(
     assert "300 later than this run (is a clock wrong?)" in report.reason
 
 
+def test_words_that_are_no_utf8_and_tags_are_shown_as_text(scene: Scene) -> None:
+    entry = {**json.loads(lines(scene.version, 1)[0]), "format": "\ud800<b>", "quality": ["\ud800"]}
+    report = served(scene, [json.dumps(entry)])
+    assert report.formats == {"\\ud800<b>": 1}
+    page = (scene.config.paths.drift / "2026-03-10" / "summary.html").read_text()
+    assert "ud800&lt;b&gt;" in page
+
+
 def test_only_the_window_and_the_release_in_production_count(scene: Scene) -> None:
     text = lines(scene.version, 300, moved=DARKER, at=NOW - timedelta(days=8))
     text += lines("20250101T000000Z-000000000000", 300, moved=DARKER)
