@@ -171,6 +171,34 @@ def test_a_file_that_is_still_being_written_is_waited_out_and_refused(
     assert not (raw.parent / "snapshots").exists()
 
 
+def test_a_copy_that_keeps_the_times_of_the_files_is_waited_out_too(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cp -p` and rsync do: by the time of writing every film is old the moment it comes."""
+    monkeypatch.setattr(announcement, "SETTLE_SECONDS", 1.0)
+    ended, year = threading.Event(), time.time() - 365 * 86400
+
+    def copy_on() -> None:
+        number = 0
+        while not ended.wait(0.3):
+            path = raw.parent / f"{number}.png"
+            path.write_bytes(b"an old film")
+            os.utime(path, (year, year))
+            path.rename(raw / "Positive" / path.name)
+            number += 1
+
+    for path in raw.rglob("*.*"):
+        os.utime(path, (year, year))
+    copy = threading.Thread(target=copy_on)
+    copy.start()
+    try:
+        with pytest.raises(DataUnsettled, match=r"Positive/\d+\.png"):
+            taken(raw)
+    finally:
+        ended.set()
+        copy.join()
+
+
 def test_a_file_that_comes_while_the_others_are_read_is_noticed(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
