@@ -38,7 +38,7 @@ LISTING = "listing.csv"
 TABLES = (METADATA, LESIONS)
 _DIGITS = 12  # of the hash in a snapshot's name
 _SHOWN = 10  # files that a message names
-# A file that came or was written less than this ago is looked at again: a copy may go on.
+# What was written or came (`cp -p` keeps the time of writing) less than this ago may go on coming.
 SETTLE_SECONDS = 3.0
 
 
@@ -227,7 +227,6 @@ def _listed(raw: Path, name: str, stamp: Stamp | None, seen: SeenFiles) -> Liste
 
 
 def _wait_until_settled(looked: Mapping[str, Stamp | None]) -> None:
-    # By both times: `cp -p` and rsync give a new file an old time of writing.
     age = time.time() - max((max(each[1:3]) for each in looked.values() if each), default=0) / 1e9
     if 0 <= age < SETTLE_SECONDS:
         time.sleep(SETTLE_SECONDS - age)
