@@ -146,6 +146,7 @@ def _too_few(config: Config, report: DriftReport) -> str:
         )
     left = {
         "of other releases": counts.other_version,
+        "the same picture again": counts.repeated,
         "older": counts.earlier,
         "later than this run (is a clock wrong?)": counts.later,
         "unusable": counts.unusable,

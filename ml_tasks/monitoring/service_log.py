@@ -25,6 +25,7 @@ from ml_tasks.monitoring.reference import FIGURES
 from ml_tasks.records import Record
 
 MOST = 20_000  # images that are compared; of more, a sample by a fixed seed
+_REMEMBERED = 500_000  # images, in some 30 MB; later ones are held to these alone
 _LONGEST = 100_000  # bytes of a line; the service writes about 600
 _ROTATIONS = 10  # while the files are opened, which takes a moment
 _FILE = re.compile(r"(?P<family>.+\.jsonl)(?:\.(?P<age>\d+))?")
@@ -45,6 +46,7 @@ class LineCounts(Record):
     files: int = 0
     images: int = 0  # of the production release, in the window
     compared: int = 0  # of these; fewer where they are too many
+    repeated: int = 0  # figures and answer of an image that is counted already: the same picture
     earlier: int = 0  # of the production release, before the window
     later: int = 0
     other_version: int = 0
@@ -62,6 +64,7 @@ class Seen:
     quality: Counter[str] = field(default_factory=Counter)  # images with each warning
     formats: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    known: set[int] = field(default_factory=set)  # of the images: hashes of what is told of each
 
     @property
     def images(self) -> int:
@@ -75,7 +78,7 @@ class Seen:
 def read_statistics(folder: Path, window: Window) -> Seen:
     """Everything of the window in the `*.jsonl` files of `folder`, rotated ones too.
 
-    Memory does not grow with the files. A folder that does not exist holds nothing.
+    Memory has a bound, however large the files are. A folder that does not exist holds nothing.
 
     Raises:
         DriftError: a file cannot be read.
@@ -156,6 +159,12 @@ def _take(line: bytes, window: Window, seen: Seen, chance: random.Random) -> Non
     if values is None:
         seen.counts["unusable"] += 1
         return
+    # A picture that somebody tries a hundred times is one image, and says nothing of the others.
+    if hash(values) in seen.known:
+        seen.counts["repeated"] += 1
+        return
+    if len(seen.known) < _REMEMBERED:
+        seen.known.add(hash(values))
     seen.counts["images"] += 1
     seen.quality.update({_word(code) for code in _list(told.get("quality"))})
     seen.formats[_word(told.get("format", ""))] += 1

@@ -44,6 +44,16 @@ def test_rotated_files_count_and_others_do_not(tmp_path: Path) -> None:
     assert (counts.files, counts.images, counts.compared) == (3, 30, 30)
 
 
+def test_the_same_picture_again_is_no_other_image(tmp_path: Path) -> None:
+    """One picture that is tried a hundred times would else be drift, and start a retraining."""
+    good = lines(VERSION, 3)
+    later = json.dumps({**json.loads(good[0]), "time": (NOW - timedelta(hours=1)).isoformat()})
+    write_lines(tmp_path, [*good, *[later] * 100])
+    write_lines(tmp_path, good, "copy.jsonl")
+    counts = read(tmp_path).line_counts()
+    assert (counts.images, counts.compared, counts.repeated) == (3, 3, 103)
+
+
 def test_statistics_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "images.jsonl"
     path.symlink_to(path)
