@@ -33,6 +33,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from operators.notifier import MammoNotifier
+
 FORM = {
     # Without a default the form does not start before it is filled in: no folder is the usual one.
     "folder": Param(
@@ -80,6 +82,7 @@ FORM = {
         "retries": 1,  # what may pass by itself: a disk full, the registry away
         "retry_delay": timedelta(minutes=1),
         "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,  # the last line says it for people
     },
 )

@@ -31,6 +31,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from operators.assets import RETRAINING_WANTED
+from operators.notifier import MammoNotifier
 
 DAILY = "0 5 * * *"  # 05:00 UTC
 
@@ -64,6 +65,7 @@ DAILY = "0 5 * * *"  # 05:00 UTC
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=1),
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,
     },
 )

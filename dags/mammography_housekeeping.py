@@ -29,6 +29,8 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
+from operators.notifier import MammoNotifier
+
 WEEKLY = "0 5 * * 0"  # Sunday, 05:00 UTC: a day before the retraining
 
 
@@ -53,6 +55,7 @@ WEEKLY = "0 5 * * 0"  # Sunday, 05:00 UTC: a day before the retraining
         "retries": 1,  # a registry that is away for a while
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,  # the task's own last line says it for people
     },
 )

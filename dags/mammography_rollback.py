@@ -30,6 +30,7 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from operators.choose_release import ChooseRelease, reason_field
+from operators.notifier import MammoNotifier
 
 
 @dag(
@@ -56,6 +57,7 @@ from operators.choose_release import ChooseRelease, reason_field
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(minutes=30),  # the wait for a person does not count
+        "on_failure_callback": MammoNotifier("failure"),
         "show_return_value_in_logs": False,  # the task's own last line says it for people
     },
 )

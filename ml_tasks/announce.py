@@ -8,6 +8,7 @@ between, the data are announced once more, with the same snapshot.
 from __future__ import annotations
 
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ml_tasks.config import Config
 from ml_tasks.dataset.announcement import take_snapshot
 from ml_tasks.dataset.raw_files import READY, TAKEN
 from ml_tasks.dataset.seen_files import stamp_of
-from ml_tasks.errors import StageSkipped
+from ml_tasks.errors import StageSkipped, StorageError
 from ml_tasks.records import Record
 from ml_tasks.storage import storage_errors
 
@@ -77,6 +78,21 @@ def announce(config: Config, data: Path | None = None) -> Announcement:
 def flag_in(raw: Path) -> Flag | None:
     """The flag that says that new data have come into this folder."""
     return _flag(raw / READY)
+
+
+def check_takable(flag: Flag) -> None:
+    """Before the announcement: a flag that stays would start a retraining at every look.
+
+    Raises:
+        StorageError: this user may not rename it.
+    """
+    folder = Path(flag.path).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"{flag.path} could not be renamed once its data are announced, and they would be "
+            f"announced again and again; give this user the right to write in {folder}, or take "
+            "the flag away and announce the folder by hand"
+        )
 
 
 def take_flag(made: Announcement) -> bool:

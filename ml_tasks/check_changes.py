@@ -13,9 +13,10 @@ import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+import yaml
 
 from ml_tasks.config import Config
+from ml_tasks.config_operation import ApprovalConfig
 from ml_tasks.records import (
     ChangesRecord,
     Decision,
@@ -24,6 +25,7 @@ from ml_tasks.records import (
     ValidationRecord,
     Verdict,
 )
+from ml_tasks.release.approval import Answer, ApprovalRecord, person_needed
 from ml_tasks.release.lineage import code_sha256
 from ml_tasks.run_paths import RECORD, SKIPPED, RunPaths
 from ml_tasks.storage import sha256_file
@@ -110,7 +112,7 @@ def last_completed(run: RunPaths) -> tuple[ChangesRecord, str] | None:
         try:
             changes = ChangesRecord.model_validate_json(folder.read_bytes())
             end = how_it_ended(root)
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:  # pydantic's is a ValueError
             log.warning("%s is passed over: its records cannot be read (%s)", root.name, error)
             continue
         if end is not None:
@@ -122,19 +124,19 @@ def how_it_ended(root: Path) -> str | None:
     """How the run in `root` came to its end, in words; None: it failed, was stopped or goes on.
 
     Raises:
-        OSError, ValidationError: a record cannot be read.
+        OSError, ValueError, yaml.YAMLError: a record or the run's settings cannot be read.
     """
     decision = _load(root, Decision)
     if decision is None:
         return None
-    # The stage before build_image where a person decides; its record is read by this field alone.
-    answer = _answer(root / "approve" / RECORD)
-    if answer in ("rejected", "timed out"):
+    answer = _answer(root)
+    if answer in (Answer.REJECTED, Answer.TIMED_OUT):
         return f"was {decision.verdict} at the gate and {answer}"
     if decision.verdict is Verdict.FAIL:
         return "FAILED the gate"
-    if decision.verdict is Verdict.INCONCLUSIVE and answer != "approved":
-        return "was INCONCLUSIVE at the gate"
+    if decision.verdict is Verdict.INCONCLUSIVE and answer is not Answer.APPROVED:
+        # A person was to be asked: the run still waits, or ended before there was an answer.
+        return None if _asks(root) else "was INCONCLUSIVE at the gate"
     release = _load(root, ReleaseRecord)
     if release is not None:
         return f"shipped {release.version}"
@@ -149,5 +151,16 @@ def _load(root: Path, kind: type[R]) -> R | None:
     return kind.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def _answer(path: Path) -> str | None:
-    return json.loads(path.read_text()).get("answer") if path.exists() else None
+def _answer(root: Path) -> Answer | None:
+    """What was answered to the gate's decision as it now stands; None: nothing."""
+    record, decision = _load(root, ApprovalRecord), root / Decision.stage / RECORD
+    if record is None or record.inputs.get(Decision.stage) != sha256_file(decision):
+        return None
+    return record.answer
+
+
+def _asks(root: Path) -> bool:
+    """Whether the run's own settings want a person where the gate cannot tell."""
+    settings = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8")) or {}
+    approval = ApprovalConfig.model_validate(settings.get("approval") or {})
+    return person_needed(Verdict.INCONCLUSIVE, approval.ask)

@@ -179,7 +179,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"no space left while writing {path} ({error.strerror}); nothing was replaced. "
                 "Free some space on that disk and run the stage again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(
                 f"{path} cannot be written ({error.strerror}); "
                 "give this user the right to write there, or name another folder"

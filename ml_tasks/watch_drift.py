@@ -36,7 +36,7 @@ def watch_drift(config: Config, until: datetime, run_id: str, ask_registry: bool
     Raises:
         ChampionError: what is in production cannot be told.
         RegistryUnavailable: the registry was to be asked and does not answer.
-        DriftError: the release's reference is damaged.
+        DriftError: the release's reference is damaged, or the statistics cannot be read.
         StorageError: no space left, or not writable; the day's report of before is unchanged.
     """
     version = find_champion(config, ask_registry).version
@@ -47,7 +47,9 @@ def watch_drift(config: Config, until: datetime, run_id: str, ask_registry: bool
         page = drift_summary(report, (work / REPORT).exists())
         write_bytes(work / SUMMARY, page.encode())
     log.info("%s", folder / SUMMARY)
-    log.info("%s", report.summary())
+    # A service that logs nothing looks like a quiet week.
+    unseen = report.verdict is DriftVerdict.TOO_FEW and not report.counts.images
+    log.log(logging.WARNING if unseen else logging.INFO, "%s", report.summary())
     return report
 
 
@@ -144,9 +146,16 @@ def _too_few(config: Config, report: DriftReport) -> str:
         )
     left = {
         "of other releases": counts.other_version,
+        "the same picture again": counts.repeated,
         "older": counts.earlier,
+        "later than this run (is a clock wrong?)": counts.later,
         "unusable": counts.unusable,
         "not the service's": counts.foreign,
     }
     told = ", ".join(f"{count} {what}" for what, count in left.items() if count)
-    return f"{text}{f'; left out: {told}' if told else ''}"
+    silent = (
+        ""
+        if counts.images
+        else (f"; not one: does the service run, with this release, and still write to {folder}?")
+    )
+    return f"{text}{f'; left out: {told}' if told else ''}{silent}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from ml_tasks.check_changes import check_changes, last_completed, settings_sha25
 from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.errors import StageSkipped
 from ml_tasks.records import ChangesRecord, Decision, ReleaseRecord, Verdict
+from ml_tasks.release.approval import Answer, ApprovalRecord
 from ml_tasks.run_paths import RECORD, RunPaths
-from ml_tasks.storage import write_bytes
 from tests.builders import toy_config, validated, write_raw
 
 
@@ -50,6 +49,19 @@ class Place:
 def judge(run: RunPaths, verdict: Verdict) -> None:
     with run.writing(Decision.stage) as work:
         run.seal(work, Decision(run_id=run.run_id, verdict=verdict, rules=()))
+
+
+def answered(run: RunPaths, answer: Answer) -> None:
+    record = ApprovalRecord(
+        run_id=run.run_id,
+        inputs=run.mark(Decision),
+        asked=answer is not Answer.NOT_NEEDED,
+        answer=answer,
+        who="Dr Grey",
+        why="seen",
+    )
+    with run.writing(ApprovalRecord.stage) as work:
+        run.seal(work, record)
 
 
 def ship(run: RunPaths) -> None:
@@ -132,7 +144,7 @@ def test_a_run_that_failed_or_was_killed_is_not_compared_with(place: Place) -> N
 @pytest.mark.parametrize(
     ("verdict", "answer", "says"),
     [
-        (Verdict.INCONCLUSIVE, None, "was INCONCLUSIVE at the gate"),
+        (Verdict.INCONCLUSIVE, None, None),
         (Verdict.INCONCLUSIVE, "rejected", "was INCONCLUSIVE at the gate and rejected"),
         (Verdict.PASS, "timed out", "was PASS at the gate and timed out"),
         (Verdict.INCONCLUSIVE, "approved", None),
@@ -145,8 +157,27 @@ def test_what_the_gate_and_a_person_ended_is_complete(
     """Approved, it is complete only once it has shipped."""
     run = place.completed(verdict)
     if answer:
-        write_bytes(run.root / "approve" / RECORD, json.dumps({"answer": answer}).encode())
+        answered(run, Answer(answer))
     assert place.check().compared_end == (says or "")
+
+
+def test_inconclusive_is_the_end_only_where_nobody_is_to_be_asked(place: Place) -> None:
+    """A run that was stopped while it waited for its answer would never be asked about again."""
+    place.completed(Verdict.INCONCLUSIVE)
+    assert place.check().compared_with is None
+    never = place.config.approval.model_copy(update={"ask": "never"})
+    place.config = place.config.model_copy(update={"approval": never})
+    place.completed(Verdict.INCONCLUSIVE)
+    assert place.check().compared_end == "was INCONCLUSIVE at the gate"
+
+
+def test_an_answer_counts_for_the_decision_that_it_was_given_to(place: Place) -> None:
+    """Judged anew, the model waits for another."""
+    run = place.completed(Verdict.INCONCLUSIVE)
+    answered(run, Answer.REJECTED)
+    assert "rejected" in place.check().compared_end
+    judge(run, Verdict.PASS)
+    assert place.check().compared_with is None
 
 
 def test_a_run_that_was_not_to_ship_is_complete(

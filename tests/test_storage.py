@@ -103,6 +103,7 @@ def test_a_full_disk_leaves_the_old_directory_as_it_was(tmp_path: Path) -> None:
         (errno.ENOSPC, "no space left while writing /data/x .* Free some space .* run the stage"),
         (errno.EDQUOT, "no space left while writing /data/x"),
         (errno.EACCES, "/data/x cannot be written .* give this user the right"),
+        (errno.EPERM, "/data/x cannot be written .* give this user the right"),
         (errno.EROFS, "/data/x cannot be written .* or name another folder"),
     ],
 )

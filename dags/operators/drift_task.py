@@ -13,15 +13,17 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ml_tasks import sequences
 from ml_tasks.config import Config, load_config
 from ml_tasks.config_release import registry_of_this_place
-from ml_tasks.errors import MammoError
+from ml_tasks.errors import ConfigError, MammoError
 from ml_tasks.monitoring.suggestion import Action
 from ml_tasks.monitoring.verdict import SUMMARY, read_report
 from ml_tasks.watch_drift import suggest as suggest_stage
 from operators.assets import RETRAINING_WANTED
+from operators.notifier import MammoNotifier
 from operators.stage_task import DEFAULT_CONFIG, as_task_error
 
 log = logging.getLogger(__name__)
 
+RETRAINING = "mammography_retraining"
 SETTINGS = {"retrain": "drift.retrain", "window_days": "drift.window_days"}
 _LATEST = 100  # events that are looked at; they come at most once a day
 
@@ -38,11 +40,30 @@ def compare() -> str:
 
 
 def suggest(day: str) -> bool:
-    """Notes what follows from the report; whether a retraining is to start."""
+    """Notes what follows from the report; whether a retraining is to start.
+
+    Airflow keeps no event for a paused DAG: then it is only suggested, and nothing is noted that
+    would hold up a start once the retraining is switched on.
+    """
+    context = get_current_context()
     try:
-        return suggest_stage(_config(), day).action is Action.START
+        config = _config()
+        unheard = config.drift.retrain and _is_paused(context)
+        if unheard:
+            only_suggest = config.drift.model_copy(update={"retrain": False})
+            config = config.model_copy(update={"drift": only_suggest})
+        found = suggest_stage(config, day)
     except MammoError as error:
         raise as_task_error(error) from None
+    if unheard and found.action is not Action.NONE:
+        log.warning(
+            "no retraining is started: the DAG %s is paused and would not hear of it. Switch it "
+            "on, then clear this task",
+            RETRAINING,
+        )
+    if found.new:
+        MammoNotifier("drift", found.reason).notify(context)
+    return found.action is Action.START
 
 
 def ask_for_retraining(day: str) -> dict[str, Any]:
@@ -50,6 +71,7 @@ def ask_for_retraining(day: str) -> dict[str, Any]:
 
     Raises:
         AirflowSkipException: the event was emitted before; a skipped task emits none.
+        AirflowFailException: the retraining is paused, so that the event would be lost.
     """
     context = get_current_context()
     folder = _config().paths.drift / day
@@ -70,9 +92,20 @@ def ask_for_retraining(day: str) -> dict[str, Any]:
                 f"the retraining was asked for at {event.timestamp:%Y-%m-%d %H:%M} UTC for this "
                 "release and day; it is asked for once"
             )
+    if _is_paused(context):
+        raise as_task_error(
+            ConfigError(
+                f"the DAG {RETRAINING} is paused and would not hear that it is wanted, so nothing "
+                "was started; switch it on, then clear this task"
+            )
+        )
     context["outlet_events"][RETRAINING_WANTED].extra = extra
     log.info("a retraining is asked for (%s): %s", RETRAINING_WANTED.name, extra["reason"])
     return extra
+
+
+def _is_paused(context: Any) -> bool:
+    return bool(context["ti"].get_dag(RETRAINING).is_paused)
 
 
 def _config_file() -> Path:

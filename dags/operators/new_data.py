@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from ml_tasks.announce import Announcement, announce, flag_in, take_flag
+from ml_tasks.announce import Announcement, announce, check_takable, flag_in, take_flag
 from ml_tasks.config import load_config
 from ml_tasks.errors import ConfigError, StageSkipped
 from operators.assets import NEW_DATA
@@ -31,8 +31,11 @@ def look_for_data() -> dict[str, Any]:
     with readable_errors():
         path = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
         config = load_config(path, {"paths.raw": folder} if folder else {})
-        if folder or flag_in(config.paths.raw):
+        flag = flag_in(config.paths.raw)
+        if folder or flag:
             _check_heard(context, by_hand=bool(folder))
+        if flag and not folder:
+            check_takable(flag)
         made = announce(config, config.paths.raw if folder else None)
     context["outlet_events"][NEW_DATA].extra = made.extra()
     return made.model_dump(mode="json")

@@ -38,7 +38,7 @@ LISTING = "listing.csv"
 TABLES = (METADATA, LESIONS)
 _DIGITS = 12  # of the hash in a snapshot's name
 _SHOWN = 10  # files that a message names
-# A file that was written less than this ago is looked at again: a slow copy writes more often.
+# What was written or came (`cp -p` keeps the time of writing) less than this ago may go on coming.
 SETTLE_SECONDS = 3.0
 
 
@@ -95,6 +95,12 @@ class Snapshot:
         changed = [p for p, sha256 in found.items() if sha256 and sha256 != self.files[p].sha256]
         if changed:
             raise DataError(self._altered(raw, "changed", changed))
+
+    def refuse_unreadable(self, raw: Path, paths: Iterable[str]) -> None:
+        """DataError where a file could be read when it was listed, and cannot be now."""
+        closed = [path for path in paths if self.files[path].sha256]
+        if closed:
+            raise DataError(self._altered(raw, "not readable", closed))
 
     def _altered(self, raw: Path, how: str, paths: Sequence[str]) -> str:
         return (
@@ -221,7 +227,7 @@ def _listed(raw: Path, name: str, stamp: Stamp | None, seen: SeenFiles) -> Liste
 
 
 def _wait_until_settled(looked: Mapping[str, Stamp | None]) -> None:
-    age = time.time() - max((stamp[1] for stamp in looked.values() if stamp), default=0) / 1e9
+    age = time.time() - max((max(each[1:3]) for each in looked.values() if each), default=0) / 1e9
     if 0 <= age < SETTLE_SECONDS:
         time.sleep(SETTLE_SECONDS - age)
 

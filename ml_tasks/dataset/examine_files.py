@@ -42,6 +42,11 @@ class Examined:
     sha256: str
     facts: ImageFacts
 
+    @property
+    def closed(self) -> bool:
+        """Whether the system would not give its bytes: nothing is known of what is in it."""
+        return not self.sha256 and not self.facts.code
+
 
 @dataclass(frozen=True)
 class Examiner:

@@ -56,10 +56,10 @@ def scan(
     readable = [(row, file) for row, file in zip(rows, files, strict=True) if row.usable]
     found = examine_files(raw, [file for _, file in readable], examiner)
     if snapshot:
-        hashes = zip(
-            (row.path for row, _ in readable), (each.sha256 for each in found), strict=True
-        )
-        snapshot.refuse_changed(raw, dict(hashes))
+        read = {row.path: each for (row, _), each in zip(readable, found, strict=True)}
+        gone = [row.path for row in rows if row.reason == _NO_FILE]
+        snapshot.refuse_changed(raw, {path: each.sha256 for path, each in read.items()})
+        snapshot.refuse_unreadable(raw, [*gone, *(p for p, each in read.items() if each.closed)])
     measured = {
         row.path: _measured(row, examined, identities, examiner)
         for (row, _), examined in zip(readable, found, strict=True)

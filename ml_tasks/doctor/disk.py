@@ -34,6 +34,7 @@ class FolderFacts(Record):
 
     user: str
     unwritable: dict[str, str] = Field(default_factory=dict)  # name: path
+    missing: tuple[str, ...] = ()  # names of these whose folder would have to be made first
     not_folders: dict[str, str] = Field(default_factory=dict)
     statistics: str = ""
     statistics_exists: bool = False
@@ -77,18 +78,20 @@ def judge_disk(facts: DiskFacts) -> list[Finding]:
 
 def look_at_folders(place: Place) -> FolderFacts:
     """Whether each folder, or the place where it would be made, takes files of this user."""
-    unwritable, not_folders = {}, {}
+    unwritable, not_folders, missing = {}, {}, []
     for name, path in place.config.paths:
         there = _existing(path)
         if not there.is_dir():
             not_folders[name] = str(there)
         elif not os.access(there, (os.R_OK if name in _READ_ONLY else os.W_OK) | os.X_OK):
-            unwritable[name] = str(there)
+            unwritable[name] = str(path)
+            missing += [name] * (there != path)
     statistics = place.config.paths.statistics
     exists = statistics.is_dir()
     return FolderFacts(
         user=str(os.geteuid()),
         unwritable=unwritable,
+        missing=tuple(missing),
         not_folders=not_folders,
         statistics=str(statistics),
         statistics_exists=exists,
@@ -102,7 +105,7 @@ def judge_folders(facts: FolderFacts) -> list[Finding]:
         to_mend(
             FOLDERS,
             f"paths.{name}: user {facts.user} has not the right to use {path}",
-            f"sudo chown -R {facts.user} {path}",
+            _right_to(facts, name, path),
         )
         for name, path in facts.unwritable.items()
     ]
@@ -111,6 +114,15 @@ def judge_folders(facts: FolderFacts) -> list[Finding]:
         for name, path in facts.not_folders.items()
     ]
     return [*(wrong or [ok(FOLDERS, "all of paths may be written")]), _statistics(facts)]
+
+
+def _right_to(facts: FolderFacts, name: str, path: str) -> str:
+    """Never of a folder above, which may be the root, nor of data that are others'."""
+    if name in facts.missing:
+        return f"sudo install -d -o {facts.user} {path}"
+    if name in _READ_ONLY:
+        return f"sudo setfacl -R -m u:{facts.user}:rX {path}"
+    return f"sudo chown -R {facts.user} {path}"
 
 
 def _statistics(facts: FolderFacts) -> Finding:
@@ -136,10 +148,17 @@ def _open_to(folder: Path, user: int) -> bool:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
-    while not path.exists() and path != path.parent:
+    """The path, or the nearest folder above it that exists and that this user may look into."""
+    while not _there(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # a folder above it may not be entered
+        return False
 
 
 def _images(raw: Path) -> int:

@@ -14,16 +14,18 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from ml_tasks.errors import DriftError
 from ml_tasks.monitoring.reference import FIGURES
 from ml_tasks.records import Record
 
 MOST = 20_000  # images that are compared; of more, a sample by a fixed seed
+_REMEMBERED = 500_000  # images, in some 30 MB; later ones are held to these alone
 _LONGEST = 100_000  # bytes of a line; the service writes about 600
 _ROTATIONS = 10  # while the files are opened, which takes a moment
 _FILE = re.compile(r"(?P<family>.+\.jsonl)(?:\.(?P<age>\d+))?")
@@ -44,6 +46,7 @@ class LineCounts(Record):
     files: int = 0
     images: int = 0  # of the production release, in the window
     compared: int = 0  # of these; fewer where they are too many
+    repeated: int = 0  # figures and answer of an image that is counted already: the same picture
     earlier: int = 0  # of the production release, before the window
     later: int = 0
     other_version: int = 0
@@ -61,6 +64,7 @@ class Seen:
     quality: Counter[str] = field(default_factory=Counter)  # images with each warning
     formats: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    known: set[int] = field(default_factory=set)  # of the images: hashes of what is told of each
 
     @property
     def images(self) -> int:
@@ -74,18 +78,30 @@ class Seen:
 def read_statistics(folder: Path, window: Window) -> Seen:
     """Everything of the window in the `*.jsonl` files of `folder`, rotated ones too.
 
-    Memory does not grow with the files. A folder that does not exist holds nothing.
+    Memory has a bound, however large the files are. A folder that does not exist holds nothing.
 
     Raises:
-        OSError: a file cannot be read.
+        DriftError: a file cannot be read.
     """
     seen, chance = Seen(), random.Random(window.version)
-    with ExitStack() as stack:
+    with _readable(folder), ExitStack() as stack:
         for stream, size in _opened(folder, stack):
             seen.counts["files"] += 1
             for line in _lines(stream, size):
                 _take(line, window, seen, chance)
     return seen
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DriftError(
+            f"the service's statistics in {folder} cannot be read ({error.strerror}: "
+            f"{error.filename or folder}); give this user the right to read them, e.g. "
+            f"sudo chmod -R a+rX {folder}"
+        ) from error
 
 
 def _opened(folder: Path, stack: ExitStack) -> list[tuple[IO[bytes], int]]:
@@ -143,9 +159,15 @@ def _take(line: bytes, window: Window, seen: Seen, chance: random.Random) -> Non
     if values is None:
         seen.counts["unusable"] += 1
         return
+    # A picture that somebody tries a hundred times is one image, and says nothing of the others.
+    if hash(values) in seen.known:
+        seen.counts["repeated"] += 1
+        return
+    if len(seen.known) < _REMEMBERED:
+        seen.known.add(hash(values))
     seen.counts["images"] += 1
-    seen.quality.update({str(code) for code in _list(told.get("quality"))})
-    seen.formats[str(told.get("format", ""))[:20]] += 1
+    seen.quality.update({_word(code) for code in _list(told.get("quality"))})
+    seen.formats[_word(told.get("format", ""))] += 1
     _sample(values, seen, chance)
 
 
@@ -176,10 +198,22 @@ def _values(told: dict[str, Any]) -> tuple[float, ...] | None:
     if not isinstance(picture, dict):
         return None
     values = [told.get("probability"), *(picture.get(name) for name in FIGURES)]
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [_float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < len(values) or not all(math.isfinite(number) for number in numbers):
         return None
     return tuple(numbers) if 0 <= numbers[0] <= 1 else None
+
+
+def _word(value: Any) -> str:
+    """As a page can show it."""
+    return str(value)[:40].encode("utf-8", "backslashreplace").decode()
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
 
 
 def _list(value: Any) -> list[Any]:

@@ -47,6 +47,7 @@ _SAID = {
     "files": "files read",
     "images": "images of the release in the window",
     "compared": "of these compared",
+    "repeated": "the same picture again",
     "earlier": "older",
     "later": "later",
     "other_version": "of other releases",

@@ -13,14 +13,15 @@ from ml_tasks.storage import sha256_file
 
 log = logging.getLogger(__name__)
 
+_CODE = (".py", ".js", ".css", ".html", ".svg")  # the page ships in the image, too
 _PATIENCE = 20  # seconds; on a slow network folder `git status` takes its time
 
 
 def code_sha256() -> str:
-    """Hex SHA-256 over every module of this package, by name and content."""
+    """Hex SHA-256 over every module of this package and the service's page, by name and content."""
     root = Path(ml_tasks.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(each for each in root.rglob("*") if each.suffix in _CODE):
         digest.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
     return digest.hexdigest()
 

@@ -66,6 +66,13 @@ def test_every_task_has_a_time_limit_and_tries_that_were_chosen(file: Path) -> N
 
 
 @each_file
+def test_a_task_that_fails_is_told_of(file: Path) -> None:
+    """A nightly run that is red and that nobody was told of is a silent failure."""
+    for dag in _dags(file):
+        assert dag["on_failure"] == {task: ["MammoNotifier"] for task in dag["docs"]}
+
+
+@each_file
 def test_each_field_of_a_form_is_explained_and_its_default_is_allowed(file: Path) -> None:
     """A default that breaks its own schema makes every trigger from the page fail."""
     for dag in _dags(file):

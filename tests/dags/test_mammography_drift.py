@@ -151,11 +151,19 @@ def drift_task(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def enter(
-    module: ModuleType, monkeypatch: pytest.MonkeyPatch, *emitted: dict[str, Any], **params: Any
+    module: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    *emitted: dict[str, Any],
+    paused: bool = False,
+    **params: Any,
 ) -> dict[str, Any]:
     """Puts the module into a task of a run of March 10th; gives the task's context."""
     wanted = module.RETRAINING_WANTED
+    retraining = SimpleNamespace(is_paused=paused)
     context = {
+        "ti": SimpleNamespace(
+            task_id="suggest", get_dag={"mammography_retraining": retraining}.__getitem__
+        ),
         "dag_run": SimpleNamespace(run_after=NOW, run_id="scheduled__1"),
         "params": {"retrain": None, "window_days": None, **params},
         "inlet_events": {wanted: Events(*emitted)},
@@ -193,6 +201,44 @@ def test_the_form_starts_and_the_event_says_why_once(
     enter(drift_task, monkeypatch, extra, retrain=True)
     with pytest.raises(AirflowSkipException, match="asked for at 2026-03-10 05:00 UTC"):
         drift_task.ask_for_retraining(DAY)
+
+
+def test_a_paused_retraining_is_not_said_to_be_started(
+    scene: Scene,
+    drift_task: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Airflow drops the event: the audit log would claim a start, and hold up the next."""
+    write_lines(scene.config.paths.statistics, lines(scene.version, 300, moved=DARKER))
+    context = enter(drift_task, monkeypatch, paused=True, retrain=True)
+    assert drift_task.suggest(drift_task.compare()) is False
+    assert "mammography_retraining is paused" in caplog.records[-1].message
+    audit = read_audit(scene.config.paths.releases)
+    assert [entry.deed.value for entry in audit] == ["retraining suggested"]
+    with pytest.raises(AirflowFailException, match=r"paused .*; switch it on, then clear"):
+        drift_task.ask_for_retraining(DAY)
+    assert context["outlet_events"][drift_task.RETRAINING_WANTED].extra == {}
+    enter(drift_task, monkeypatch, retrain=True)
+    assert drift_task.suggest(DAY) is True, "switched on, the same evidence starts it"
+
+
+def test_who_wants_notices_is_told_of_drift_once(
+    scene: Scene, drift_task: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        drift_task.MammoNotifier, "notify", lambda self, _: told.append((self.event, self.line))
+    )
+    write_lines(scene.config.paths.statistics, lines(scene.version, 300))
+    drift_task.suggest(drift_task.compare())
+    assert told == [], "no drift, no notice"
+    write_lines(scene.config.paths.statistics, lines(scene.version, 300, moved=DARKER))
+    drift_task.suggest(drift_task.compare())
+    drift_task.suggest(DAY)
+    ((event, line),) = told
+    assert event == "drift" and line.startswith("a retraining is suggested: DRIFT: ")
+    assert str(scene.config.paths.drift) not in line, "a notice holds no path"
 
 
 def test_the_form_sets_the_window(

@@ -89,6 +89,20 @@ def test_with_a_flag_the_event_carries_folder_count_and_snapshot(place: _Place) 
     assert not (place.raw / READY).exists()
 
 
+def test_a_flag_that_could_not_be_taken_announces_nothing(
+    place: _Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would start a retraining every five minutes."""
+    (place.raw / READY).touch()
+    monkeypatch.setattr("ml_tasks.announce.os.access", lambda *_: False)  # root may everything
+    with pytest.raises(AirflowException, match="announced again and again; give this user"):
+        place.module.look_for_data()
+    assert place.event.extra == {}
+    place.params["data_dir"] = str(place.raw)
+    place.module.look_for_data()
+    assert place.event.extra["data_dir"] == str(place.raw), "by hand it is announced once"
+
+
 def test_the_retraining_takes_the_snapshot_from_the_event(place: _Place) -> None:
     """What the one DAG says is what the other reads."""
     (place.raw / READY).touch()

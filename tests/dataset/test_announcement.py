@@ -119,6 +119,21 @@ def test_a_listed_file_that_has_changed_fails_with_its_name(raw: Path) -> None:
     assert "Positive/P001.png" in str(raised.value)
 
 
+def test_a_listed_file_that_cannot_be_read_any_more_is_not_set_aside(raw: Path) -> None:
+    """Else the run would go on with other data than were announced, and only a count would tell."""
+    (raw / "Positive" / "nowhere.png").symlink_to(raw / "nothing")  # announced as it is
+    snapshot = taken(raw)
+    scanned(raw, snapshot)
+    path = raw / "Positive" / "P001.png"
+    path.unlink()
+    path.symlink_to(raw / "nothing")
+    with pytest.raises(
+        DataError, match=r"1 of the \d+ announced files in .* are not readable"
+    ) as e:
+        scanned(raw, snapshot)
+    assert "Positive/P001.png" in str(e.value) and "nowhere.png" not in str(e.value)
+
+
 @pytest.mark.parametrize("name", [LISTING, "metadata.csv"])
 def test_a_snapshot_that_was_edited_is_refused(raw: Path, name: str) -> None:
     folder = taken(raw).folder
@@ -154,6 +169,34 @@ def test_a_file_that_is_still_being_written_is_waited_out_and_refused(
         copy.join()
     assert "Positive/late.png" in str(raised.value)
     assert not (raw.parent / "snapshots").exists()
+
+
+def test_a_copy_that_keeps_the_times_of_the_files_is_waited_out_too(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `cp -p` and rsync do: by the time of writing every film is old the moment it comes."""
+    monkeypatch.setattr(announcement, "SETTLE_SECONDS", 1.0)
+    ended, year = threading.Event(), time.time() - 365 * 86400
+
+    def copy_on() -> None:
+        number = 0
+        while not ended.wait(0.3):
+            path = raw.parent / f"{number}.png"
+            path.write_bytes(b"an old film")
+            os.utime(path, (year, year))
+            path.rename(raw / "Positive" / path.name)
+            number += 1
+
+    for path in raw.rglob("*.*"):
+        os.utime(path, (year, year))
+    copy = threading.Thread(target=copy_on)
+    copy.start()
+    try:
+        with pytest.raises(DataUnsettled, match=r"Positive/\d+\.png"):
+            taken(raw)
+    finally:
+        ended.set()
+        copy.join()
 
 
 def test_a_file_that_comes_while_the_others_are_read_is_noticed(

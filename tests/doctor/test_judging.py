@@ -258,6 +258,10 @@ def test_folders_that_cannot_be_used_are_named() -> None:
     assert states(disk.judge_folders(facts)) == [State.OK, State.OK]
     closed = facts.model_copy(update={"unwritable": {"runs": "/runs"}})
     assert only_mend(disk.judge_folders(closed)).mend == "sudo chown -R 1000 /runs"
+    unmade = facts.model_copy(update={"unwritable": {"runs": "/x/runs"}, "missing": ("runs",)})
+    assert only_mend(disk.judge_folders(unmade)).mend == "sudo install -d -o 1000 /x/runs"
+    theirs = facts.model_copy(update={"unwritable": {"raw": "/share/raw"}})
+    assert "chown" not in only_mend(disk.judge_folders(theirs)).mend, "only to be read"
     file = facts.model_copy(update={"not_folders": {"cache": "/cache"}})
     assert "is a file" in only_mend(disk.judge_folders(file)).text
     shut = facts.model_copy(update={"statistics_exists": True})

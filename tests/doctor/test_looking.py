@@ -154,6 +154,19 @@ def test_folders_are_looked_at_where_they_are_or_would_be_made(place: Place) -> 
     assert set(disk.look_at_folders(place).not_folders) == {"cache"}
 
 
+def test_no_mend_is_about_a_folder_above_the_one_that_is_missing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`chown -R` of the nearest folder that exists may be one of the whole disk."""
+    monkeypatch.setattr("ml_tasks.doctor.disk.os.access", lambda *_: False)  # root may everything
+    runs = place.config.paths.runs
+    assert not runs.exists()
+    line = next(
+        each for each in disk.judge_folders(disk.look_at_folders(place)) if "runs" in each.text
+    )
+    assert line.mend == f"sudo install -d -o {os.geteuid()} {runs}"
+
+
 def test_the_statistics_folder_must_be_open_to_the_services_user(place: Place) -> None:
     folder = place.config.paths.statistics
     folder.mkdir(mode=0o755)

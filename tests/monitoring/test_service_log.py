@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml_tasks.errors import DriftError
 from ml_tasks.monitoring import service_log
 from ml_tasks.monitoring.service_log import Seen, Window, read_statistics
 from ml_tasks.serving.json_lines import JsonLines
@@ -43,6 +44,23 @@ def test_rotated_files_count_and_others_do_not(tmp_path: Path) -> None:
     assert (counts.files, counts.images, counts.compared) == (3, 30, 30)
 
 
+def test_the_same_picture_again_is_no_other_image(tmp_path: Path) -> None:
+    """One picture that is tried a hundred times would else be drift, and start a retraining."""
+    good = lines(VERSION, 3)
+    later = json.dumps({**json.loads(good[0]), "time": (NOW - timedelta(hours=1)).isoformat()})
+    write_lines(tmp_path, [*good, *[later] * 100])
+    write_lines(tmp_path, good, "copy.jsonl")
+    counts = read(tmp_path).line_counts()
+    assert (counts.images, counts.compared, counts.repeated) == (3, 3, 103)
+
+
+def test_statistics_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "images.jsonl"
+    path.symlink_to(path)
+    with pytest.raises(DriftError, match=r"images\.jsonl\); give this user the right to read"):
+        read(tmp_path)
+
+
 def test_a_file_under_two_names_counts_once(tmp_path: Path) -> None:
     """What a rotation between two openings looks like."""
     path = write_lines(tmp_path, lines(VERSION, 10))
@@ -66,6 +84,7 @@ def test_every_other_line_is_left_out_and_counted(tmp_path: Path) -> None:
             changed(time=(NOW - timedelta(days=8)).isoformat()),
             changed(time=(NOW + timedelta(seconds=1)).isoformat()),
             changed(probability=float("nan")),
+            changed(probability=10**400),
             changed(probability=1.5),
             changed(probability=True),
             changed(probability=None),
@@ -89,7 +108,7 @@ def test_every_other_line_is_left_out_and_counted(tmp_path: Path) -> None:
     counts = read(tmp_path).line_counts()
     assert counts.images == 5
     assert (counts.other_version, counts.earlier, counts.later) == (2, 1, 1)
-    assert (counts.unusable, counts.torn) == (10, 1)
+    assert (counts.unusable, counts.torn) == (11, 1)
     assert counts.foreign >= 7
 
 

@@ -141,6 +141,26 @@ def test_no_statistics_at_all_says_where_they_are_looked_for(scene: Scene) -> No
     assert str(scene.config.paths.statistics) in report.reason
 
 
+def test_a_service_that_has_fallen_silent_is_said_aloud(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a dead service, or a full disk of its own, looks like a quiet week."""
+    report = served(scene, lines(scene.version, 300, at=NOW - timedelta(days=30)))
+    assert report.verdict is DriftVerdict.TOO_FEW
+    assert "300 older; not one: does the service run" in report.reason
+    assert caplog.records[-1].levelname == "WARNING"
+    report = served(scene, lines(scene.version, 300, at=NOW + timedelta(days=30)))
+    assert "300 later than this run (is a clock wrong?)" in report.reason
+
+
+def test_words_that_are_no_utf8_and_tags_are_shown_as_text(scene: Scene) -> None:
+    entry = {**json.loads(lines(scene.version, 1)[0]), "format": "\ud800<b>", "quality": ["\ud800"]}
+    report = served(scene, [json.dumps(entry)])
+    assert report.formats == {"\\ud800<b>": 1}
+    page = (scene.config.paths.drift / "2026-03-10" / "summary.html").read_text()
+    assert "ud800&lt;b&gt;" in page
+
+
 def test_only_the_window_and_the_release_in_production_count(scene: Scene) -> None:
     text = lines(scene.version, 300, moved=DARKER, at=NOW - timedelta(days=8))
     text += lines("20250101T000000Z-000000000000", 300, moved=DARKER)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_tasks.release.lineage import source_revision
+import ml_tasks
+from ml_tasks.release.lineage import code_sha256, source_revision
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -33,6 +34,21 @@ def test_the_commit_is_told_and_marked_where_files_differ(package: Path) -> None
     assert source_revision(package) == revision
     (package.parent / "new.py").write_text("")
     assert source_revision(package) == f"{revision}-dirty"
+
+
+@pytest.mark.parametrize("name", ["model.py", "page/page.js", "page/page.css"])
+def test_the_page_of_the_service_is_code_too(
+    package: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It ships in the image: a mended page would else be skipped as unchanged for ever."""
+    monkeypatch.setattr(ml_tasks, "__file__", str(package / "__init__.py"))
+    (package / "page").mkdir()
+    (package / "notes.swp").write_text("an editor's")
+    before = code_sha256()
+    (package / "notes.swp").write_text("again")
+    assert code_sha256() == before
+    (package / name).write_text("")
+    assert code_sha256() != before
 
 
 def test_where_git_is_told_to_look_elsewhere_it_does_not(
