@@ -22,7 +22,7 @@ from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
 
 # The runs in a real scheduler are shared by the tests of Airflow and of its page.
-pytest_plugins = ["tests.airflow.shared_runs"]
+pytest_plugins = ["tests.airflow.shared_runs", "tests.airflow.questions"]
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Downloaded wheels are kept between test runs, as `make demo` keeps them; nothing else is shared.

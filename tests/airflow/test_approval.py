@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from ml_tasks.config import save_config
-from ml_tasks.config_operation import ApprovalConfig
 from ml_tasks.records import Verdict
 from ml_tasks.release.approval import Answer, ApprovalRecord, cleared
 from ml_tasks.release.audit import Deed, read_audit
-from ml_tasks.run_paths import RunPaths
+from tests.airflow.questions import DAG, Judged, answer, ended, wait_until_asked
 from tests.conftest import LocalAirflow
-from tests.toy_run import make_toy_run
 
-DAG = "approval_only"
-PATIENCE = 180  # seconds
 SOON = 2 / 3600  # hours
-Judged = Callable[[str, Verdict, float], RunPaths]
-
-
-@pytest.fixture(scope="module")
-def judged(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
-    """Makes a judged run where this Airflow's runs are, and starts the DAG on it."""
-    airflow.api.wait_for_dag(DAG)
-    airflow.api.pause(DAG, False)
-    made: list[Path] = []
-
-    def make(run_id: str, verdict: Verdict, hours: float = 1) -> RunPaths:
-        toy = make_toy_run(tmp_path_factory.mktemp(run_id), run_id, verdict)
-        run = RunPaths(airflow.config.paths.runs, run_id)
-        made.append(shutil.copytree(toy.run.root, run.root))
-        config = airflow.config.model_copy(update={"approval": ApprovalConfig(timeout_hours=hours)})
-        save_config(config, run.config)
-        airflow.api.trigger(DAG, {}, run_id)
-        return run
-
-    yield make
-    for folder in made:
-        shutil.rmtree(folder)
-
-
-def states(airflow: LocalAirflow, run_id: str) -> dict[str, str | None]:
-    return {task.task_id: task.state for task in airflow.api.tasks(DAG, run_id)}
-
-
-def wait(airflow: LocalAirflow, run_id: str, reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < deadline, f"{run_id}: {states(airflow, run_id)}"
-        time.sleep(0.5)
-
-
-def wait_until_asked(airflow: LocalAirflow, run_id: str) -> dict[str, Any]:
-    wait(airflow, run_id, lambda: states(airflow, run_id)["approve"] == "awaiting_input")
-    asked: dict[str, Any] = airflow.api.call("GET", question(run_id))
-    return asked
-
-
-def ended(airflow: LocalAirflow, run_id: str) -> dict[str, str | None]:
-    wait(airflow, run_id, lambda: airflow.api.run(DAG, run_id).ended)
-    return {"run": airflow.api.run(DAG, run_id).state, **states(airflow, run_id)}
-
-
-def question(run_id: str) -> str:
-    return f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-
-
-def answer(airflow: LocalAirflow, run_id: str, option: str, reason: str) -> None:
-    body = {"chosen_options": [option], "params_input": {"reason": reason}}
-    airflow.api.call("PATCH", question(run_id), json=body)
 
 
 def told(airflow: LocalAirflow, run_id: str) -> list[tuple[Deed, str, str]]:
@@ -127,12 +61,12 @@ def test_a_rejection_is_green_with_its_reason_and_cleared_it_asks_again(
     again = {"dag_run_id": "no", "task_ids": ["approve"], "dry_run": False}
     again |= {"include_downstream": True, "only_failed": False, "reset_dag_runs": True}
     airflow.api.call("POST", f"/dags/{DAG}/clearTaskInstances", json=again)
-    wait_until_asked(airflow, "no")
+    wait_until_asked(airflow, "no", times=3)
     answer(airflow, "no", "Approve", "")
     assert ended(airflow, "no")["approve"] in ("failed", "up_for_retry")
     assert "it gave no reason" in last_words(airflow, "no")
     airflow.api.call("POST", f"/dags/{DAG}/clearTaskInstances", json=again)
-    wait_until_asked(airflow, "no")
+    wait_until_asked(airflow, "no", times=5)
     answer(airflow, "no", "Approve", "they were scars")
     assert ended(airflow, "no")["build_image"] == "success"
     deeds = [deed for deed, _, _ in told(airflow, "no")]
