@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,7 @@ def released(config: Config, version: str, run_id: str) -> None:
     """What sealing and signing a release leave of the audit log."""
     bundle = bundle_of(config.paths.releases, version)
     write_bytes(bundle / "decision.json", b'{"verdict": "INCONCLUSIVE"}')
+    write_bytes(bundle / "lineage.json", b'{"parents": {"records_sha256": {"gate": "d1"}}}')
     if version != "V1":
         write_bytes(bundle / "decision.json", b'{"verdict": "PASS"}')
     place = noted_once(config.paths.releases, Deed.RELEASED, version, f"run {run_id}")
@@ -229,7 +231,25 @@ def test_an_approval_that_was_altered_beside_its_release_is_told(config: Config)
     assert "cannot be read as an approval" in problem
     file.unlink()
     (problem,) = check_audit(config).problems
-    assert problem == "V1 is INCONCLUSIVE by its gate, and no approval is beside it"
+    assert problem.startswith("V1 is INCONCLUSIVE by its gate, and no approval of that decision")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"inputs": {"gate": "d0"}},  # of another run: the log holds that one, too
+        {"asked": False, "answer": Answer.NOT_NEEDED},
+    ],
+)
+def test_what_is_no_approval_of_that_decision_is_not_taken_for_one(
+    config: Config, other: dict[str, Any]
+) -> None:
+    note(config.paths.releases, Deed.APPROVED, "run-0", "ada", "seen all misses", decision="d0")
+    file = config.paths.releases / "V1" / "record" / "approval.json"
+    record = ApprovalRecord.model_validate_json(file.read_bytes())
+    file.write_text(record.model_copy(update=other).model_dump_json())
+    (problem,) = check_audit(config).problems
+    assert problem.startswith("V1 is INCONCLUSIVE by its gate, and no approval of that decision")
 
 
 def test_a_statement_that_no_known_key_signed_is_told(config: Config) -> None:
