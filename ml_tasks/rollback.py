@@ -108,8 +108,8 @@ def choose(config: Config, version: str, reason: str | None, who: str = PIPELINE
     if len(why) < LEAST_REASON:
         raise ReleaseError(
             f"no reason is given for going back to {version}, which the audit log must hold; start "
-            f"it anew, or clear this task to be asked anew, with a reason of at least "
-            f"{LEAST_REASON} letters"
+            f"it anew with one of at least {LEAST_REASON} letters or, if the page asked you, clear "
+            "this task to be asked anew"
         )
     release = choose_release(config, version)
     if release.settled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from ml_tasks.release.audit_check import check_audit
 from ml_tasks.release.audited_moves import note_missing, note_moved
 from ml_tasks.release.bundle import add_record, bundle_of
 from ml_tasks.release.ledger import Move, note_move
+from ml_tasks.release.moving import movers_lock
 from ml_tasks.release.signing import sign, signing_key
 from ml_tasks.release.statement import NAME as STATEMENT
 from ml_tasks.release.statement import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE
@@ -196,6 +198,27 @@ def test_a_log_begun_anew_is_not_taken_for_the_old_one(config: Config) -> None:
     list(note_missing(config.paths.releases))
     problems = check_audit(config).problems
     assert any("another one up to line 3 than when V1 was signed" in each for each in problems)
+
+
+def test_completing_the_log_waits_for_whoever_moves_just_now(config: Config) -> None:
+    """The mover's own line has a name; between its two lines it must not be noted without one."""
+    releases = config.paths.releases
+    completing = Thread(target=lambda: list(note_missing(releases)))
+    with movers_lock(releases):
+        move = Move(
+            version="V3",
+            digest="sha256:V3",
+            reference="r",
+            moved_at="2999-01-01T00:00:00+00:00",
+            digest_before="sha256:V1",
+        )
+        note_move(releases, move)
+        completing.start()
+        completing.join(0.5)
+        note_moved(releases, move, "ada")
+    completing.join(10)
+    assert not completing.is_alive()
+    assert [entry.who for entry in read_audit(releases) if entry.subject == "V3"] == ["ada"]
 
 
 def test_a_move_that_the_ledger_does_not_hold_is_told(config: Config) -> None:
