@@ -16,6 +16,7 @@ from ml_tasks.release.approval import (
     goes_on,
     is_audited,
     is_named,
+    last_told,
     person_needed,
 )
 from ml_tasks.release.audit import PIPELINE, UNKNOWN, Deed, note, one_line, read_audit
@@ -52,15 +53,16 @@ def approve(run: RunPaths, config: Config) -> ApprovalRecord:
 
 
 def not_needed(run: RunPaths, config: Config) -> ApprovalRecord | None:
-    """The record that nobody need be asked; None where a person must be.
+    """The record that nobody need be asked; None where a person must be, or was asked before.
 
     Raises:
         GateRefused: the model does not ship, whatever anybody says.
+        AuditError: the audit log is damaged.
     """
     decision, ask = _judged(run), config.approval.ask
     if not goes_on(decision.verdict, ask):
         raise GateRefused(f"nobody is asked about a model that {decision.summary()}")
-    if person_needed(decision.verdict, ask):
+    if _person_decides(run, config, decision):
         return None
     record = ApprovalRecord(
         run_id=run.run_id,
@@ -96,8 +98,10 @@ def request(run: RunPaths, config: Config) -> ApprovalRequest:
         StageOrderError: gate is missing, or the model was evaluated anew since.
     """
     decision = _judged(run)
+    mark = _mark(run)  # first: judged anew from here on, no answer to this request counts
     metrics = Metrics.model_validate_json((run.stage("evaluate") / "metrics.json").read_bytes())
-    return request_text(run.run_id, decision, metrics, config.approval.timeout_hours)
+    text = request_text(run.run_id, decision, metrics, config.approval.timeout_hours)
+    return text.model_copy(update={"decision": mark})
 
 
 def ask(run: RunPaths, config: Config) -> ApprovalRequest | None:
@@ -118,15 +122,22 @@ def ask(run: RunPaths, config: Config) -> ApprovalRequest | None:
 
 
 def answer(
-    run: RunPaths, config: Config, what: Answer, who: str, why: str, when: str = ""
+    run: RunPaths,
+    config: Config,
+    what: Answer,
+    who: str,
+    why: str,
+    when: str = "",
+    asked_about: str = "",
 ) -> ApprovalRecord:
     """Writes an answer down, first in the audit log: what that does not hold does not count.
 
-    `when` it was given (UTC, ISO), if that was before now.
+    `when` it was given (UTC, ISO), if that was before now. `asked_about` is the hash of the gate's
+    record that the person was shown, where that was before now.
 
     Raises:
-        ApprovalRefused: nobody need be asked, or an approval lacks a name or a reason; the audit
-            log says so.
+        ApprovalRefused: nobody need be asked, an approval lacks a name or a reason, or the model
+            was judged anew since the person was asked; the audit log says so.
         GateRefused: the model does not ship, whatever anybody says.
         AuditError, StorageError: the audit log is damaged or cannot be written; it does not count.
     """
@@ -135,12 +146,12 @@ def answer(
     who, why = one_line(who, 200), one_line(why, 2000)
     if not goes_on(decision.verdict, ask_when):
         raise GateRefused(f"nobody is asked about a model that {decision.summary()}")
-    if not person_needed(decision.verdict, ask_when):
+    if not _person_decides(run, config, decision):
         raise ApprovalRefused(
             f"nobody is asked about {run.run_id}: the gate passed it, and approval.ask is "
             f"{ask_when}; to stop it, end its run, or go back after it with `mammo rollback`"
         )
-    lacking = _lacking(what, who, why)
+    lacking = _judged_anew(run, asked_about) or _lacking(what, who, why)
     if lacking:
         told = f"{what.value}: {lacking}"
         note(releases, Deed.UNCOUNTED, run.run_id, who or UNKNOWN, told, decision=_mark(run))
@@ -161,14 +172,38 @@ def answer(
     return _kept(run, record)
 
 
-def time_out(run: RunPaths, config: Config) -> ApprovalRecord:
+def time_out(run: RunPaths, config: Config, asked_about: str = "") -> ApprovalRecord:
     """Nobody has answered in time: written down as an answer, which counts as a rejection.
 
+    An answer that was given elsewhere meanwhile (at a terminal) stays what it is: the model may
+    have shipped by it.
+
     Raises:
+        ApprovalRefused: the model was judged anew since `asked_about`; the audit log says so.
         AuditError, StorageError: the audit log is damaged or cannot be written.
     """
+    record, last = given(run, config), last_told(config.paths.releases, _mark(run))
+    if record is not None and last is not None and last.deed is _DEEDS[record.answer]:
+        return record
     why = f"nobody answered within {config.approval.timeout_hours:g} hours"
-    return answer(run, config, Answer.TIMED_OUT, "", why)
+    return answer(run, config, Answer.TIMED_OUT, "", why, asked_about=asked_about)
+
+
+def _person_decides(run: RunPaths, config: Config, decision: Decision) -> bool:
+    """Whether the settings want a person, or one was asked: no change of them undoes that."""
+    return (
+        person_needed(decision.verdict, config.approval.ask)
+        or last_told(config.paths.releases, _mark(run)) is not None
+    )
+
+
+def _judged_anew(run: RunPaths, asked_about: str) -> str:
+    if asked_about in ("", _mark(run)):
+        return ""
+    return (
+        "the model was judged anew since the question was asked, and nobody shall decide by old "
+        f"figures; read the report, then: mammo approve --run '{run.run_id}'"
+    )
 
 
 def _lacking(what: Answer, who: str, why: str) -> str:

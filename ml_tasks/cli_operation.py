@@ -60,7 +60,7 @@ def _housekeeping(chosen: argparse.Namespace) -> int:
     yes = chosen.yes or config.housekeeping.remove
     found = (
         tidy_runs(config, yes, who),
-        tidy_images(config, yes),
+        tidy_images(config, yes, who),
         tidy_logs(config, yes, chosen.logs, who),
     )
     for each in found:

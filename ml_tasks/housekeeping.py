@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_tasks.config import Config
 from ml_tasks.errors import EngineUnavailable, StorageError
 from ml_tasks.records import Record
-from ml_tasks.release.audit import PIPELINE, Deed, note
+from ml_tasks.release.audit import PIPELINE, Deed, acting, note
 from ml_tasks.release.old_logs import old_logs, remove_empty
 from ml_tasks.release.removal import Looked, finish_removals, last_touched, remove
 from ml_tasks.storage import locked
@@ -92,7 +92,7 @@ def tidy_runs(config: Config, remove_them: bool, who: str = PIPELINE) -> Tidied:
     return _told(Tidied(kind=RUNS, removed=remove_them, looked=tuple(looked), finished=finished))
 
 
-def tidy_images(config: Config, remove_them: bool) -> Tidied:
+def tidy_images(config: Config, remove_them: bool, who: str = PIPELINE) -> Tidied:
     """Images of old releases, by `mammo prune`; their records and bundles stay.
 
     Raises:
@@ -113,7 +113,8 @@ def tidy_images(config: Config, remove_them: bool) -> Tidied:
             log.warning("images stay in the engine: %s", error)
     try:
         keep = config.housekeeping.keep_releases
-        judged = prune(config, keep, client, remove_them, bundles=False)
+        with acting(who):
+            judged = prune(config, keep, client, remove_them, bundles=False)
     finally:
         if client is not None:
             client.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from ml_tasks.config import Config
-from ml_tasks.errors import ReleaseError
+from ml_tasks.errors import GateRefused, ReleaseError
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
-from ml_tasks.release.approval import cleared
+from ml_tasks.release.approval import ApprovalRecord, cleared
 from ml_tasks.release.audit import read_audit
 from ml_tasks.release.bundle import add_record, verify
 from ml_tasks.release.champion import PRODUCTION
@@ -58,7 +59,9 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
         # The image is in the registry, read back, and serves nobody yet: nothing serves without
         # its statement.
         attest(config, client, image, smoke, report.digest, approval)
-        done = shipment.move_production(registry, manifest)
+        done = shipment.move_production(
+            registry, manifest, partial(_check_still, run, config, (decision, approval))
+        )
     with run.writing(ReleaseRecord.stage) as work:
         record = ReleaseRecord(
             run_id=run.run_id,
@@ -76,6 +79,15 @@ def push_model(run: RunPaths, config: Config, client: DockerClient) -> ReleaseRe
         run.seal(work, record)
     log.info("%s", record.summary())
     return record
+
+
+def _check_still(run: RunPaths, config: Config, before: tuple[Decision, ApprovalRecord]) -> None:
+    """Whoever judged, asked or answered anew while it was pushed stops the move."""
+    if cleared(run, config, f"{PRODUCTION} is not moved") != before:
+        raise GateRefused(
+            f"{PRODUCTION} is not moved: {run.run_id} was judged or answered anew while it was "
+            "pushed, and what was signed tells of before; clear push_model"
+        )
 
 
 def _check_tested(image: ImageRecord, smoke: SmokeRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ml_tasks.config import Config
-from ml_tasks.errors import ProductionMoved, ReleaseError, StageSkipped
+from ml_tasks.errors import ReleaseError, StageSkipped
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.records import Record, Trial
 from ml_tasks.release.answers import TOLERANCE, Judged
@@ -18,7 +18,7 @@ from ml_tasks.release.ledger import Move, move_to, read_moves
 from ml_tasks.release.phantom_samples import phantom_samples
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.returnable import as_table, choose_release, returnable_releases
-from ml_tasks.release.rollback import roll_back
+from ml_tasks.release.rollback import Unmoved, roll_back
 from ml_tasks.release.trials import Trials
 from ml_tasks.release.verification import verify_image
 from ml_tasks.tracking.process import register_meanwhile
@@ -31,12 +31,16 @@ _BACK = Deed.ROLLED_BACK
 
 
 class Choice(Record):
-    """Which release shall serve again, why, and who says so; what served as it was said."""
+    """Which release shall serve again, why, and who says so; what served as it was said.
+
+    `moves` is how many the ledger held then: what was moved since, the choice did not know of.
+    """
 
     version: str
     reason: str
     who: str
     production: str | None  # digest
+    moves: int | None = None
 
 
 class Retested(Record):
@@ -104,8 +108,8 @@ def choose(config: Config, version: str, reason: str | None, who: str = PIPELINE
     if len(why) < LEAST_REASON:
         raise ReleaseError(
             f"no reason is given for going back to {version}, which the audit log must hold; start "
-            f"it anew, or clear this task to be asked anew, with a reason of at least "
-            f"{LEAST_REASON} letters"
+            f"it anew with one of at least {LEAST_REASON} letters or, if the page asked you, clear "
+            "this task to be asked anew"
         )
     release = choose_release(config, version)
     if release.settled:
@@ -115,6 +119,7 @@ def choose(config: Config, version: str, reason: str | None, who: str = PIPELINE
         reason=why[:500],
         who=person[:200] or PIPELINE,
         production=_production(config),
+        moves=len(read_moves(config.paths.releases) or []),
     )
     log.info("%s shall serve again; %s; says %s", version, choice.reason, choice.who)
     return choice
@@ -190,15 +195,11 @@ def move_production(config: Config, choice: Choice, tested: Retested) -> Move:
         )
     moves = read_moves(config.paths.releases) or []
     serving = _production(config)
-    if serving not in (choice.production, tested.digest):
-        raise ProductionMoved(
-            f"{PRODUCTION} was {choice.production or 'nothing'} when {choice.version} was chosen, "
-            f"and is {serving or 'nothing'} now; it was left there. If {choice.version} shall "
-            "serve all the same, start a new rollback"
-        )
+    allowed = Unmoved(choice.version, tested.digest, choice.production, choice.moves)
+    allowed(serving, moves)
     done = moves[-1] if moves and _is_done(config, moves[-1], serving, choice, tested) else None
     if done is None:
-        done = roll_back(config, choice.version, choice.reason, choice.who, tested.digest)
+        done = roll_back(config, choice.version, choice.reason, choice.who, tested.digest, allowed)
     else:
         log.info("an earlier attempt has moved %s already", PRODUCTION)
     if config.tracking.enabled:

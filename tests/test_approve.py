@@ -155,6 +155,7 @@ def test_a_rejection_or_no_answer_ships_nothing_and_can_be_reconsidered(
         lambda: approve.answer(toy.run, toy.config, Answer.REJECTED, "ada", "misses lesions"),
         lambda: approve.time_out(toy.run, toy.config),
     ):
+        approve.ask(toy.run, toy.config)
         record = answered()
         assert not record.passed and approve.approve(toy.run, toy.config) == record
         with pytest.raises(GateRefused, match="nothing is pushed of a model that"):
@@ -163,8 +164,9 @@ def test_a_rejection_or_no_answer_ships_nothing_and_can_be_reconsidered(
     assert approve.given(toy.run, never) == record, "a rejection is not undone by a setting"
     yes(toy)
     cleared(toy.run, toy.config, "nothing is pushed")
-    assert deeds(toy.config) == [Deed.REJECTED, Deed.TIMED_OUT, Deed.APPROVED]
-    timed_out = read_audit(toy.config.paths.releases)[1]
+    told = deeds(toy.config)
+    assert told == [Deed.ASKED, Deed.REJECTED, Deed.ASKED, Deed.TIMED_OUT, Deed.APPROVED]
+    timed_out = read_audit(toy.config.paths.releases)[3]
     assert (timed_out.who, timed_out.why) == ("pipeline", "nobody answered within 72 hours")
 
 
@@ -207,6 +209,60 @@ def test_nobody_asked_where_a_person_must_be_is_refused(tmp_path: Path) -> None:
     always = toy.config.model_copy(update={"approval": ApprovalConfig(ask="always")})
     with pytest.raises(GateRefused, match="approval.ask is always: mammo approve --run 'judged'"):
         cleared(toy.run, always, "nothing is built")
+
+
+@pytest.mark.parametrize("answer", [None, Answer.REJECTED, Answer.TIMED_OUT])
+def test_who_was_asked_once_is_not_passed_over_by_a_setting(
+    tmp_path: Path, answer: Answer | None
+) -> None:
+    """Nor where approve itself runs again by the changed setting, as it does when it is cleared."""
+    toy = judged(tmp_path, PASS, "always")
+    not_asked = approve.approve(toy.run, _asks(toy, "never"))
+    approve.ask(toy.run, toy.config)
+    if answer is not None:
+        approve.answer(toy.run, toy.config, answer, "ada", "misses small lesions")
+    never = _asks(toy, "never")
+    assert approve.not_needed(toy.run, never) is None
+    assert approve.ask(toy.run, never) is not None
+    with toy.run.writing("approve") as work:  # as approve left it before anybody was asked
+        toy.run.seal(work, not_asked)
+    with pytest.raises(GateRefused, match="a person was asked about it, who has to approve it"):
+        cleared(toy.run, never, "nothing is pushed")
+    approve.answer(toy.run, never, Answer.APPROVED, "grace", "the misses are implants")
+    cleared(toy.run, never, "nothing is pushed")
+
+
+def _asks(toy: ToyRun, ask: Ask) -> Config:
+    return toy.config.model_copy(update={"approval": ApprovalConfig(ask=ask)})
+
+
+@pytest.mark.parametrize("what", [Answer.APPROVED, Answer.REJECTED, Answer.TIMED_OUT])
+def test_an_answer_is_to_the_decision_that_was_shown(unsure: ToyRun, what: Answer) -> None:
+    """Judged anew while a person reads, it is another model that the answer would be put to."""
+    request = approve.ask(unsure.run, unsure.config)
+    assert request is not None and request.decision == unsure.run.mark(Decision)["gate"]
+    decision = unsure.run.load(Decision)
+    anew = decision.model_copy(update={"production": "sha256:2"})
+    unsure.run.seal(unsure.run.stage("gate"), anew)
+    with pytest.raises(ApprovalRefused, match="judged anew since the question was asked"):
+        approve.answer(unsure.run, unsure.config, what, "ada", "so", asked_about=request.decision)
+    assert deeds(unsure.config) == [Deed.ASKED, Deed.UNCOUNTED]
+    assert not unsure.run.has(ApprovalRecord)
+
+
+@pytest.mark.parametrize("what", [Answer.APPROVED, Answer.REJECTED])
+def test_the_end_of_the_time_does_not_undo_an_answer_given_elsewhere(
+    unsure: ToyRun, what: Answer
+) -> None:
+    """The page waits, somebody answers at a terminal, and it ships: nobody "did not answer"."""
+    request = approve.ask(unsure.run, unsure.config)
+    assert request is not None
+    record = approve.answer(unsure.run, unsure.config, what, "ada", "so")
+    assert approve.time_out(unsure.run, unsure.config, request.decision) == record
+    assert unsure.run.load(ApprovalRecord) == record
+    assert deeds(unsure.config)[1:] == [Deed(what.value)]
+    approve.ask(unsure.run, unsure.config)  # asked again, that answer does not count any more
+    assert approve.time_out(unsure.run, unsure.config).answer is Answer.TIMED_OUT
 
 
 def test_a_damaged_audit_log_stops_every_answer(unsure: ToyRun) -> None:

@@ -23,7 +23,9 @@ from ml_tasks.errors import AuditError, RegistryUnavailable, ReleaseError, Stora
 from ml_tasks.housekeeping import Tidied, tidy_images, tidy_logs, tidy_runs
 from ml_tasks.records import Decision, Verdict
 from ml_tasks.release.audit import Deed, note, read_audit
+from ml_tasks.release.bundle import add_record, bundle_of
 from ml_tasks.release.ledger import Move, note_move
+from ml_tasks.release.releases import PRUNED
 from ml_tasks.release.removal import remove
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import write_bytes, write_json
@@ -210,6 +212,26 @@ def test_the_runs_of_what_serves_and_of_what_stood_before_it_stay(tmp_path: Path
     newest = max(versions, key=lambda run: versions[run])
     assert found[newest], "the newest release stays, too"
     assert found["nobody"] == ""
+
+
+def test_a_bundle_that_prune_removed_does_not_stop_it_and_one_that_is_lost_does(
+    tmp_path: Path,
+) -> None:
+    """Going back to the oldest release that is left: what stood before it is gone for good."""
+    config = settings(tmp_path)
+    versions = shipped(config)
+    run_of(config, "newest", 0)
+    bundle = bundle_of(config.paths.releases, versions["run-1"])
+    shutil.rmtree(bundle)
+    tags = {versions["run-2"]: SECOND, versions["run-3"]: THIRD, "production": SECOND}
+    with registry_with(tags) as address:
+        note = {"digest": FIRST, "pruned_at": "t", "bundle_too": False}
+        add_record(bundle, PRUNED, note)  # of its image alone: the bundle is lost
+        with pytest.raises(ReleaseError, match="it is not known which run made it"):
+            tidy_runs(at(config, address), remove_them=True)
+        add_record(bundle, PRUNED, note | {"bundle_too": True})
+        found = stays(tidy_runs(at(config, address), remove_them=True))
+    assert found["run-1"] == "" and found["run-2"].startswith("made ")
 
 
 def test_nothing_goes_while_it_is_not_known_what_serves(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import TaskAwaitingInput
+
+from operators.shown_request import check_shown
 
 SUBJECT = "Shall this model ship?"
 
@@ -53,10 +55,21 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
             return {"answer": "not needed"}
         self.subject, self.body = request.subject, request.body
         self.response_timeout = timedelta(hours=request.timeout_hours)
-        self._check_shown(context)
-        return super().execute(context)
+        check_shown(
+            self,
+            context,
+            "The model was judged anew, and Airflow would show the request of before: nobody "
+            "shall decide by old figures. Start a new run; or decide at a terminal (mammo "
+            f"approve --run '{context['run_id']}') and ship with ./push_model.sh --run",
+        )
+        try:
+            return super().execute(context)
+        except TaskAwaitingInput as waiting:
+            # Comes back with the answer: whatever is judged meanwhile, nobody was asked about it.
+            waiting.kwargs = {**(waiting.kwargs or {}), "decision": request.decision}
+            raise
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Any, event: dict[str, Any], decision: str = "") -> Any:
         from ml_tasks import approve, sequences
         from operators.stage_task import config_file, readable_errors
 
@@ -66,39 +79,18 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
         with readable_errors():
             run, config = sequences.reopened(context["run_id"], config_file())
             if event.get("timedout"):
-                record = approve.time_out(run, config)
+                record = approve.time_out(run, config, decision)
             else:
                 approved = event["chosen_options"] == [self.APPROVE]
                 who, when = _who(event), _moment(event).isoformat(timespec="seconds")
-                record = approve.answer(run, config, _answer(approved), who, reason, when)
+                record = approve.answer(run, config, _answer(approved), who, reason, when, decision)
         # Airflow's own log follows; on the page this is what is read.
-        logging.getLogger("ml_tasks.approve").info("%s", record.summary())
+        log = logging.getLogger("ml_tasks.approve")
+        if event.get("timedout") and record.passed:
+            log.info("nobody answered here in time, so nothing follows here; but at a terminal:")
+        log.info("%s", record.summary())
         super().execute_complete(context, _clean(event, reason))
         return {"answer": record.answer.value}
-
-    def _check_shown(self, context: Any) -> None:
-        """Airflow keeps the first request of a task when it is cleared, and shows that again."""
-        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-        shown = SUPERVISOR_COMMS.send(
-            CreateHITLDetailPayload(
-                ti_id=context["task_instance"].id,
-                options=self.options,
-                subject=self.subject,
-                body=self.body,
-                defaults=self.defaults,
-                multiple=self.multiple,
-                params=self.serialized_params,
-                assigned_users=[],
-            )
-        )
-        if shown.body != self.body:
-            raise AirflowFailException(
-                "The model was judged anew, and Airflow would show the request of before: nobody "
-                "shall decide by old figures. Start a new run; or decide at a terminal (mammo "
-                f"approve --run '{context['run_id']}') and ship with ./push_model.sh --run"
-            )
 
 
 def _answer(approved: bool) -> Any:

@@ -11,6 +11,8 @@ from airflow.sdk import Param
 from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
+from operators.shown_request import check_shown
+
 CANCEL = "Cancel"
 PATIENCE = timedelta(hours=24)
 LEAST_REASON = 3  # letters
@@ -59,6 +61,12 @@ class ChooseRelease(HITLOperator, SkipMixin):  # type: ignore[misc]
         self.body = asked["body"]
         if form.get("reason"):
             self.params["reason"] = form["reason"]
+        check_shown(
+            self,
+            context,
+            "What serves, or what can serve again, has changed since this task asked, and Airflow "
+            "would show the list of then: nobody shall choose by it. Start a new rollback",
+        )
         log.info("asking which of %d releases shall serve again", len(asked["versions"]))
         return super().execute(context)
 

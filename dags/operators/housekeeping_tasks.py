@@ -25,7 +25,7 @@ def tidy(kind: str) -> dict[str, Any]:
         if kind == "runs":
             found = housekeeping.tidy_runs(config, remove, who)
         elif kind == "images":
-            found = housekeeping.tidy_images(config, remove)
+            found = housekeeping.tidy_images(config, remove, who)
         else:
             logs = Path(conf.get("logging", "base_log_folder"))
             found = housekeeping.tidy_logs(config, remove, logs, who)

@@ -21,11 +21,15 @@ _ASKED = {
 
 
 class ApprovalRequest(Record):
-    """A headline, the text below it (Markdown), and how long an answer is waited for."""
+    """A headline, the text below it (Markdown), and how long an answer is waited for.
+
+    `decision` is the hash of the gate's record that it is about: an answer is to this one alone.
+    """
 
     subject: str
     body: str
     timeout_hours: float
+    decision: str = ""
 
 
 def request_text(

@@ -112,6 +112,9 @@ def cleared(run: RunPaths, config: Config, refusal: str) -> tuple[Decision, Appr
         raise GateRefused(f"{told}; {reason}")
     if person_needed(decision.verdict, config.approval.ask) and not approval.asked:
         raise GateRefused(f"{told}; approval.ask is {config.approval.ask}: {remedy}")
+    judged = approval.inputs[Decision.stage]
+    if not approval.asked and last_told(config.paths.releases, judged) is not None:
+        raise GateRefused(f"{told}; a person was asked about it, who has to approve it: {remedy}")
     if approval.asked and not is_audited(config.paths.releases, approval):
         raise GateRefused(
             f"{told}; the audit log in {config.paths.releases} does not hold its approval by "
@@ -128,13 +131,24 @@ def is_audited(releases: Path, approval: ApprovalRecord) -> bool:
     Raises:
         AuditError: the audit log is damaged.
     """
-    judged = approval.inputs.get(Decision.stage)
+    last = last_told(releases, approval.inputs.get(Decision.stage, ""))
+    return last is not None and is_line_of(approval, last)
+
+
+def last_told(releases: Path, judged: str) -> AuditEntry | None:
+    """The last question or answer that the audit log holds on a decision, given by its hash.
+
+    Whoever was asked once is not passed over by a setting that was changed afterwards.
+
+    Raises:
+        AuditError: the audit log is damaged.
+    """
     told = [
         entry
         for entry in read_audit(releases)
         if judged and entry.decision == judged and entry.deed in (Deed.ASKED, *ANSWERS)
     ]
-    return bool(told) and is_line_of(approval, told[-1])
+    return told[-1] if told else None
 
 
 def is_line_of(approval: ApprovalRecord, entry: AuditEntry) -> bool:

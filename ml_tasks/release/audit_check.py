@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from ml_tasks.config import Config
 from ml_tasks.errors import AuditError, ChampionError, MammoError
-from ml_tasks.records import Record, Verdict
+from ml_tasks.records import Decision, Record, Verdict
 from ml_tasks.release import statement as told
 from ml_tasks.release.approval import NAME as APPROVAL
-from ml_tasks.release.approval import ApprovalRecord, is_line_of
+from ml_tasks.release.approval import Answer, ApprovalRecord, is_line_of
 from ml_tasks.release.audit import NAME, AuditEntry, Place, read_places
 from ml_tasks.release.audited_moves import older_than_log, without_line, without_move
 from ml_tasks.release.bundle import bundle_of, read_json
@@ -100,17 +100,35 @@ def _approvals(
             )
     for version in sorted({move.version for move in moves}):
         if _lacks_approval(releases, version):
-            yield f"{version} is {Verdict.INCONCLUSIVE} by its gate, and no approval is beside it"
+            yield (
+                f"{version} is {Verdict.INCONCLUSIVE} by its gate, and no approval of that "
+                "decision is beside it"
+            )
 
 
 def _lacks_approval(releases: Path, version: str) -> bool:
+    """Whether a release was for a person to decide, and none has; of another run's is no approval.
+
+    What cannot be read of either is told elsewhere: of a bundle by `mammo verify`.
+    """
     bundle = bundle_of(releases, version)
-    if not bundle.is_dir() or any(bundle.parent.glob(f"record/{APPROVAL}*.json")):
+    if not bundle.is_dir():
         return False
     try:
-        return bool(read_json(bundle, "decision.json").get("verdict") == Verdict.INCONCLUSIVE)
-    except MammoError:  # `mammo verify` says what is wrong with a bundle
+        if read_json(bundle, "decision.json").get("verdict") != Verdict.INCONCLUSIVE:
+            return False
+        lineage = read_json(bundle, "lineage.json")
+    except MammoError:
         return False
+    judged = (lineage.get("parents") or {}).get("records_sha256", {}).get(Decision.stage)
+    for file in bundle.parent.glob(f"record/{APPROVAL}*.json"):
+        try:
+            found = ApprovalRecord.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):
+            return False
+        if found.answer is Answer.APPROVED and found.inputs.get(Decision.stage) == judged:
+            return False
+    return True
 
 
 def _heads(config: Config, places: Sequence[Place], notes: list[str]) -> Iterator[str]:

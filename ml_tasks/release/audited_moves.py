@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ml_tasks.release.audit import AuditEntry, Deed, note, read_audit
 from ml_tasks.release.ledger import Move, read_moves
+from ml_tasks.release.moving import movers_lock
 
 _DEEDS = {"push": Deed.PUSHED, "rollback": Deed.ROLLED_BACK}
 _AFTERWARDS = "nobody noted it when it happened"
@@ -73,10 +74,11 @@ def note_missing(releases: Path) -> Iterator[Move]:
         AuditError, ChampionError: the audit log or the ledger is damaged or was edited.
         StorageError: no space left or not writable.
     """
-    for move in without_line(read_moves(releases) or [], read_audit(releases)):
-        why = f"moved at {move.moved_at}; {_AFTERWARDS}"
-        note(releases, _key(move)[0], move.version, "not known", why, move.digest)
-        yield move
+    with movers_lock(releases):  # whoever moves just now notes it with a name
+        for move in without_line(read_moves(releases) or [], read_audit(releases)):
+            why = f"moved at {move.moved_at}; {_AFTERWARDS}"
+            note(releases, _key(move)[0], move.version, "not known", why, move.digest)
+            yield move
 
 
 def _key(move: Move) -> Key:

@@ -20,6 +20,7 @@ from ml_tasks.release.bundle import bundle_of, read_json
 from ml_tasks.release.current_model import CURRENT
 from ml_tasks.release.ledger import predecessor, read_moves
 from ml_tasks.release.registry_api import Registry
+from ml_tasks.release.releases import is_pruned
 from ml_tasks.release.retention import plan
 from ml_tasks.run_paths import RECORD, folder_name
 
@@ -58,6 +59,8 @@ def runs_of_releases(config: Config) -> dict[str, str]:
     found = {}
     for version, why in kept_versions(config).items():
         bundle = bundle_of(config.paths.releases, version)
+        if not bundle.is_dir() and is_pruned(config.paths.releases, version, bundle_too=True):
+            continue  # as `mammo prune --bundles` was told: nothing can serve by it again
         if not bundle.is_dir():
             raise ReleaseError(
                 f"{version} stays ({why}), but {bundle} is not there, so it is not known which run "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,9 +85,12 @@ def list_releases(config: Config) -> Releases:
     )
 
 
-def is_pruned(releases: Path, version: str) -> bool:
-    """Whether `mammo prune` has removed the image of a version."""
-    return any((releases / version / "record").glob(f"{PRUNED}*.json"))
+def is_pruned(releases: Path, version: str, bundle_too: bool = False) -> bool:
+    """Whether `mammo prune` has removed the image of a version, or its bundle, too."""
+    notes = (releases / version / "record").glob(f"{PRUNED}*.json")
+    if bundle_too:
+        return any(json.loads(note.read_bytes()).get("bundle_too") is True for note in notes)
+    return any(notes)
 
 
 def _versions(moves: Sequence[Move]) -> list[str]:

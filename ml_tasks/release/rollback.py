@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ml_tasks.config import Config
@@ -19,17 +20,46 @@ from ml_tasks.release.registry_api import Manifest, Registry
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Unmoved:
+    """`production` and how many moves the ledger held when `version` was chosen to serve again.
+
+    Called with what serves and the moves now, it refuses where anything but `digest` was moved to
+    since, though what served may be back by now: whoever went back meanwhile is not undone.
+    """
+
+    version: str
+    digest: str
+    production: str | None
+    moves: int | None  # None: not known
+
+    def __call__(self, serving: str | None, moves: Sequence[Move]) -> None:
+        """Raises ProductionMoved."""
+        since = [] if self.moves is None else moves[self.moves :]
+        other = next((move for move in reversed(since) if move.digest != self.digest), None)
+        if serving in (self.production, self.digest) and other is None:
+            return
+        told = f", after a move to {other.version} ({other.summary})" if other else ""
+        raise ProductionMoved(
+            f"{PRODUCTION} was {self.production or 'nothing'} when {self.version} was chosen, and "
+            f"is {serving or 'nothing'} now{told}; it was left there. If {self.version} shall "
+            "serve all the same, start a new rollback"
+        )
+
+
 def roll_back(
     config: Config,
     version: str | None = None,
     reason: str = "",
     who: str | None = None,
     digest: str | None = None,
+    allowed: Callable[[str | None, Sequence[Move]], None] | None = None,
 ) -> Move:
     """Moves `production` to `version`, else to what stood before what serves; gives the move.
 
     `who` did it, for the audit log; without a name, whoever is `acting`. `digest`, where one was
-    tested, is all that is moved to.
+    tested, is all that is moved to. `allowed` is handed what serves and the ledger's moves, while
+    nobody else can move, and raises to stop it.
 
     Raises:
         ReleaseError: there is no such release, its image is gone or is not `digest`, or its bundle
@@ -44,6 +74,8 @@ def roll_back(
         moves = read_moves(releases) or []
         read_audit(releases)  # a damaged audit log stops it before anything moves
         serving = registry.digest(PRODUCTION)
+        if allowed is not None:
+            allowed(serving, moves)
         target = _target(moves, serving, version)
         if digest not in (None, target.digest):
             raise ReleaseError(

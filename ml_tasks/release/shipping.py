@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,8 +95,13 @@ class Shipment:
         with self._explained(f"{PRODUCTION} has not moved"):
             return patiently(self.config.release.push_attempts, attempt)
 
-    def move_production(self, registry: Registry, manifest: Manifest) -> Moved:
+    def move_production(
+        self, registry: Registry, manifest: Manifest, still_cleared: Callable[[], None]
+    ) -> Moved:
         """Moves `production` in one step and notes it in the ledger, then in the audit log.
+
+        A push takes minutes, and so may waiting for another mover: `still_cleared` raises where
+        the model may not ship any more.
 
         Raises:
             ProductionMoved: it is not what the gate compared with any more.
@@ -106,6 +111,7 @@ class Shipment:
         releases, attempts = self.config.paths.releases, self.config.release.push_attempts
         allowed = partial(self._check_production, own=manifest.digest)
         with self._explained(f"{self.reference} is pushed"), movers_lock(releases):
+            still_cleared()
             before = point_production(registry, manifest, attempts, allowed)
             moved = before != manifest.digest
             if not moved:  # an earlier attempt moved it, from what the gate compared with

@@ -15,9 +15,10 @@ from airflow.sdk.exceptions import (
     TaskAwaitingInput,
 )
 
+from ml_tasks.approve import answer
 from ml_tasks.config import save_config
 from ml_tasks.config_operation import ApprovalConfig
-from ml_tasks.records import Verdict
+from ml_tasks.records import Decision, Verdict
 from ml_tasks.release.approval import Answer, ApprovalRecord
 from ml_tasks.release.audit import Deed, read_audit
 from tests.toy_run import ToyRun, make_toy_run
@@ -115,6 +116,7 @@ def test_it_asks_with_the_runs_own_figures_and_time(
         task.execute(context(task))
     assert waiting.value.timeout.total_seconds() == 7200
     assert waiting.value.method_name == "execute_complete"
+    assert waiting.value.kwargs == {"decision": toy.run.mark(Decision)["gate"]}
     shown = supervisor.shown
     assert shown.subject == "INCONCLUSIVE: shall the model of unsure ship?"
     assert "| AUC | 0.950 [0.920, 0.980] |" in shown.body
@@ -176,6 +178,35 @@ def test_no_answer_in_time_is_a_rejection_by_nobody(toy: ToyRun, task: Any) -> N
         task.execute_complete(context(task), event("Reject", None, timedout=True, reason=""))
     assert lines(toy) == [(Deed.TIMED_OUT, "pipeline", "nobody answered within 2 hours")]
     assert toy.run.load(ApprovalRecord).answer is Answer.TIMED_OUT
+
+
+@pytest.mark.parametrize("given", [event("Approve", reason="good"), event("Reject")])
+def test_an_answer_to_a_decision_of_before_does_not_count(
+    toy: ToyRun, task: Any, supervisor: Supervisor, given: Any
+) -> None:
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        task.execute(context(task))
+    anew = toy.run.load(Decision).model_copy(update={"production": "sha256:2"})
+    toy.run.seal(toy.run.stage("gate"), anew)
+    with pytest.raises(AirflowFailException, match="judged anew since the question was asked"):
+        task.execute_complete(context(task), given, **waiting.value.kwargs)
+    assert [deed for deed, _, _ in lines(toy)] == [Deed.ASKED, Deed.UNCOUNTED]
+    assert not toy.run.has(ApprovalRecord)
+
+
+def test_at_the_end_of_the_time_an_answer_at_a_terminal_stands_and_nothing_follows_here(
+    toy: ToyRun, task: Any, supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ml_tasks")
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        task.execute(context(task))
+    record = answer(toy.run, toy.config, Answer.APPROVED, "grace", "seen all misses")
+    with pytest.raises(DownstreamTasksSkipped):
+        late = event("Reject", None, timedout=True, reason="")
+        task.execute_complete(context(task), late, **waiting.value.kwargs)
+    assert toy.run.load(ApprovalRecord) == record
+    assert "nobody answered here in time, so nothing follows here" in caplog.messages[-2]
+    assert caplog.messages[-1].startswith("APPROVED by grace on ")
 
 
 def test_a_damaged_audit_log_stops_the_answer(toy: ToyRun, task: Any) -> None:

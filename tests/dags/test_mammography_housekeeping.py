@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ml_tasks.config import save_config
+from ml_tasks import housekeeping
+from ml_tasks.config import Config, save_config
 from ml_tasks.release.audit import read_audit
 from tests.dags.described import DAGS, describe
 from tests.test_housekeeping import folders, run_of, settings
@@ -71,5 +72,13 @@ def test_the_form_goes_before_the_configuration(
     assert (figures["going"], figures["staying"], figures["removed"]) == (1, 1, goes)
     assert folders(config.paths.runs) == (["newest"] if goes else ["newest", "old"])
     assert [entry.who for entry in read_audit(config.paths.releases)] == ["ana"] * goes
-    assert tasks.tidy("images")["staying"] == 0
+    told: list[str] = []
+    tidy_images = housekeeping.tidy_images
+
+    def images(config: Config, remove: bool, who: str) -> housekeeping.Tidied:
+        told.append(who)
+        return tidy_images(config, remove, who)
+
+    monkeypatch.setattr(housekeeping, "tidy_images", images)
+    assert tasks.tidy("images")["staying"] == 0 and told == ["ana"]
     assert tasks.tidy("logs")["removed"] is goes

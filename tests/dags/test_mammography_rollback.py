@@ -5,14 +5,22 @@ from __future__ import annotations
 import importlib
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+)
 
 from ml_tasks import rollback
 from ml_tasks.release.examined import VERSION_FORM
 from tests.dags.described import DAGS, describe
+from tests.dags.test_approval_task import Supervisor, supervisor
+
+__all__ = ["supervisor"]  # a fixture
 
 FILE = DAGS / "mammography_rollback.py"
 VERSION = "20260101T030405Z-0123456789ab"
@@ -107,6 +115,24 @@ def test_a_version_in_the_form_is_chosen_by_who_triggered_and_nobody_is_asked(
     given = operator.execute(context(choosing, version=VERSION, reason="wrong on implants"))
     assert told == [(VERSION, "wrong on implants", "ana")]
     assert given["version"] == VERSION
+
+
+def test_cleared_it_asks_again_and_never_by_an_old_list(
+    choosing: ModuleType, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """What stands there as serving may have gone since, and that for a reason."""
+    (tmp_path / "config.yaml").write_text("")
+    monkeypatch.setenv("MAMMO_CONFIG", str(tmp_path / "config.yaml"))
+    asked = rollback.Question(versions=(VERSION,), body="V2 **serves**")
+    monkeypatch.setattr(rollback, "question", lambda _: asked)
+    given = context(choosing) | {"task_instance": SimpleNamespace(id=UUID(int=1))}
+    for _ in range(2):
+        with pytest.raises(TaskAwaitingInput):
+            choosing.ChooseRelease(task_id="choose").execute(given)
+    assert supervisor.shown.options == [VERSION, "Cancel"]
+    asked = rollback.Question(versions=(VERSION,), body="V3 **serves**")
+    with pytest.raises(AirflowFailException, match="has changed since .* Start a new rollback"):
+        choosing.ChooseRelease(task_id="choose").execute(given)
 
 
 def test_an_answer_is_chosen_by_who_answered(choosing: ModuleType, told: list[Any]) -> None:

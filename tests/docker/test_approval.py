@@ -22,7 +22,7 @@ from ml_tasks.release.audit import Deed, read_audit
 from ml_tasks.release.audit_check import check_audit
 from ml_tasks.release.rollback import roll_back
 from ml_tasks.release.signing import sign, signing_key
-from ml_tasks.release.statement import PAYLOAD_TYPE
+from ml_tasks.release.statement import PAYLOAD_TYPE, attest
 from ml_tasks.release.verification import verify_image
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.light_release import said_to_be_tested, shipped
@@ -97,6 +97,34 @@ def test_with_one_it_ships_and_everything_says_so(unsure: ToyRun, engine: Docker
     assert failed() == {"gate", "approval"}
     statement.write_bytes(signed)
     assert failed() == set()
+
+
+@pytest.mark.parametrize("meanwhile", [Answer.REJECTED, Answer.APPROVED, None])
+def test_an_answer_while_it_is_pushed_stops_the_move(
+    unsure: ToyRun,
+    engine: DockerClient,
+    registry: RegistryProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Answer | None,
+) -> None:
+    """A push takes minutes; None: asked again."""
+    answered(unsure)
+    build_image(unsure.run, unsure.config, engine)
+    said_to_be_tested(unsure)
+
+    def signed(*given: Any) -> Path:
+        made = attest(*given)
+        if meanwhile is None:
+            approve.ask(unsure.run, unsure.config)
+        else:
+            approve.answer(unsure.run, unsure.config, meanwhile, "grace", "looked again")
+        return made
+
+    monkeypatch.setattr("ml_tasks.push_model.attest", signed)
+    with pytest.raises(GateRefused, match="production is not moved"):
+        push_model(unsure.run, unsure.config, engine)
+    assert "production" not in registry.tags(unsure.config.release.image)
+    assert Deed.PUSHED not in told(unsure)
 
 
 def told(toy: ToyRun) -> list[Deed]:

@@ -71,6 +71,7 @@ def test_a_rerun_pushes_nothing_and_ends_the_same(
     assert second.bytes_skipped > 0
     assert sorted(path.name for path in record_folder(tested).iterdir()) == [
         "approval.json",
+        "drift_reference.csv",
         "push.json",
         "sbom.json",
         "smoke.json",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -29,6 +30,7 @@ from ml_tasks.release.context import write_context
 from ml_tasks.release.image import build_release_image
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.registry_api import Registry
+from ml_tasks.release.rollback import roll_back
 from ml_tasks.release.sbom import keep_sbom
 from ml_tasks.rollback import (
     Choice,
@@ -114,7 +116,8 @@ def _build(toy: ToyRun, day: int, engine: DockerClient, base: str) -> None:
     run = toy.run
     hashes = {f"{name}_sha256": name[:2] * 32 for name in ("manifest", "config", "code")}
     started = f"2026-01-{day:02}T03:04:05+00:00"
-    lineage = {"run_id": run.run_id, "run_started_at": started, **hashes}
+    parents = {"records_sha256": run.mark(Decision)}
+    lineage = {"run_id": run.run_id, "run_started_at": started, "parents": parents, **hashes}
     write_json(run.root / "lineage.json", lineage)
     bundle = seal(toy.config.paths.releases, toy_parts(run))
     built = build_release_image(engine, bundle, toy.config.release.image, base)
@@ -246,10 +249,40 @@ def test_a_move_that_is_retried_does_not_undo_what_came_after_it(place: Place) -
     move_production(place.config, choice, tested)
     later = chosen(place, place.bad)  # stands for whatever was put there next
     move_production(place.config, later, said(place.bad))
-    with pytest.raises(ProductionMoved, match="when .* was chosen, and is .* now; it was left"):
+    with pytest.raises(ProductionMoved, match="when .* was chosen, and is .* now.*; it was left"):
         move_production(place.config, choice, tested)
     assert place.serving == place.bad.digest
     assert len(read_moves(place.config.paths.releases) or []) == 5
+
+
+def test_a_move_that_is_retried_does_not_undo_a_rollback_of_it(place: Place) -> None:
+    """It served badly, and somebody went back at once to what served when it was chosen."""
+    choice, tested = chosen(place, place.good), said(place.good)
+    move_production(place.config, choice, tested)
+    roll_back(place.config, place.last.version, "worse still", who="grace")
+    with pytest.raises(
+        ProductionMoved, match=f"after a move to {place.last.version} .*worse still"
+    ):
+        move_production(place.config, choice, tested)
+    assert place.serving == place.last.digest
+    assert len(read_moves(place.config.paths.releases) or []) == 5
+
+
+def test_what_ships_right_before_the_move_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a command, which the pool of Airflow does not hold back: between the look and the lock."""
+    choice, tested = chosen(place, place.good), said(place.good)
+
+    def after_another(*given: Any) -> Any:
+        monkeypatch.undo()
+        roll_back(place.config, place.bad.version, "by hand", who="grace")
+        return roll_back(*given)
+
+    monkeypatch.setattr("ml_tasks.rollback.roll_back", after_another)
+    with pytest.raises(ProductionMoved, match="when .* was chosen, and is .* now"):
+        move_production(place.config, choice, tested)
+    assert place.serving == place.bad.digest
 
 
 def test_only_the_digest_that_was_tested_is_moved_to(place: Place) -> None:
@@ -351,7 +384,9 @@ def test_housekeeping_takes_old_images_and_not_what_can_serve_again(place: Place
     said_first = tidy_images(config, remove_them=False)
     assert [each.name for each in said_first.going] == [place.bad.version]
     assert place.bad.version in place.registry.tags(place.image)
-    tidy_images(config, remove_them=True)
+    tidy_images(config, remove_them=True, who="ana")
+    (gone,) = [e for e in read_audit(config.paths.releases) if e.deed is Deed.REMOVED]
+    assert (gone.who, gone.subject) == ("ana", place.bad.version)
     assert set(place.registry.tags(place.image)) == {
         place.good.version,
         place.last.version,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,7 @@ from ml_tasks.release.audit_check import check_audit
 from ml_tasks.release.audited_moves import note_missing, note_moved
 from ml_tasks.release.bundle import add_record, bundle_of
 from ml_tasks.release.ledger import Move, note_move
+from ml_tasks.release.moving import movers_lock
 from ml_tasks.release.signing import sign, signing_key
 from ml_tasks.release.statement import NAME as STATEMENT
 from ml_tasks.release.statement import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE
@@ -71,6 +74,7 @@ def released(config: Config, version: str, run_id: str) -> None:
     """What sealing and signing a release leave of the audit log."""
     bundle = bundle_of(config.paths.releases, version)
     write_bytes(bundle / "decision.json", b'{"verdict": "INCONCLUSIVE"}')
+    write_bytes(bundle / "lineage.json", b'{"parents": {"records_sha256": {"gate": "d1"}}}')
     if version != "V1":
         write_bytes(bundle / "decision.json", b'{"verdict": "PASS"}')
     place = noted_once(config.paths.releases, Deed.RELEASED, version, f"run {run_id}")
@@ -196,6 +200,27 @@ def test_a_log_begun_anew_is_not_taken_for_the_old_one(config: Config) -> None:
     assert any("another one up to line 3 than when V1 was signed" in each for each in problems)
 
 
+def test_completing_the_log_waits_for_whoever_moves_just_now(config: Config) -> None:
+    """The mover's own line has a name; between its two lines it must not be noted without one."""
+    releases = config.paths.releases
+    completing = Thread(target=lambda: list(note_missing(releases)))
+    with movers_lock(releases):
+        move = Move(
+            version="V3",
+            digest="sha256:V3",
+            reference="r",
+            moved_at="2999-01-01T00:00:00+00:00",
+            digest_before="sha256:V1",
+        )
+        note_move(releases, move)
+        completing.start()
+        completing.join(0.5)
+        note_moved(releases, move, "ada")
+    completing.join(10)
+    assert not completing.is_alive()
+    assert [entry.who for entry in read_audit(releases) if entry.subject == "V3"] == ["ada"]
+
+
 def test_a_move_that_the_ledger_does_not_hold_is_told(config: Config) -> None:
     note(config.paths.releases, Deed.PUSHED, "V9", "ada", digest="sha256:V9")
     (problem,) = check_audit(config).problems
@@ -229,7 +254,25 @@ def test_an_approval_that_was_altered_beside_its_release_is_told(config: Config)
     assert "cannot be read as an approval" in problem
     file.unlink()
     (problem,) = check_audit(config).problems
-    assert problem == "V1 is INCONCLUSIVE by its gate, and no approval is beside it"
+    assert problem.startswith("V1 is INCONCLUSIVE by its gate, and no approval of that decision")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"inputs": {"gate": "d0"}},  # of another run: the log holds that one, too
+        {"asked": False, "answer": Answer.NOT_NEEDED},
+    ],
+)
+def test_what_is_no_approval_of_that_decision_is_not_taken_for_one(
+    config: Config, other: dict[str, Any]
+) -> None:
+    note(config.paths.releases, Deed.APPROVED, "run-0", "ada", "seen all misses", decision="d0")
+    file = config.paths.releases / "V1" / "record" / "approval.json"
+    record = ApprovalRecord.model_validate_json(file.read_bytes())
+    file.write_text(record.model_copy(update=other).model_dump_json())
+    (problem,) = check_audit(config).problems
+    assert problem.startswith("V1 is INCONCLUSIVE by its gate, and no approval of that decision")
 
 
 def test_a_statement_that_no_known_key_signed_is_told(config: Config) -> None:
