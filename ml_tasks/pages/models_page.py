@@ -61,6 +61,10 @@ class Row:
 
 _MAIN = """<h1>Models</h1>
 {% if serving.version %}<p class="lead"><strong>{{ serving.version }}</strong> serves.</p>
+{% elif serving.unknown %}<p class="lead bad">What serves is no release as the
+ledger last noted it: <code>{{ serving.unknown }}</code>.</p>
+{% elif serving.known and serving.shipped %}<p class="lead bad">No model serves:
+{{ serving.repository }} holds no <code>production</code>.</p>
 {% elif serving.known %}<p class="lead">No model serves: nothing was released to
 {{ serving.repository }} yet.</p>
 {% else %}<p class="lead warn">What serves is not known just now.</p>{% endif %}
@@ -156,7 +160,7 @@ def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None
 
 def _state(serving: Serving, shipped: Shipped | None) -> tuple[str, str]:
     if shipped is None:
-        return "built, never in production", _QUIET
+        return ("built, never in production" if serving.listed else "not known"), _QUIET
     if shipped.serves:
         return _LIVE, _GOOD
     if shipped.pruned and not shipped.in_registry:

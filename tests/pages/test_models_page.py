@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -131,6 +135,67 @@ def test_a_registry_that_never_answers_costs_the_page_its_patience_and_no_more(
     config = project.config.model_copy(update={"release": release})
     told = serving_now(config, patience=0.5)
     assert not told.known and "has not answered within" in told.problems[0]
+    # What was shipped, and could be gone back to, is known without the registry.
+    assert told.listed and set(told.shipped) == set(project.versions)
+
+
+def test_no_release_is_called_never_shipped_because_the_ledger_cannot_be_read(
+    project: Project,
+) -> None:
+    (project.config.paths.releases / LEDGER).write_text("{}\n")
+    text = page(project)
+    assert "never in production" not in text and text.count(">not known<") == 2
+
+
+class _Holds(BaseHTTPRequestHandler):
+    """A registry: what it holds by tag."""
+
+    tags: ClassVar[dict[str, str]] = {}
+
+    def do_HEAD(self) -> None:
+        digest = self.tags.get(self.path.rpartition("/")[2])
+        self.send_response(200 if digest else 404)
+        if digest:
+            self.send_header("Docker-Content-Digest", digest)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}')
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def holding(project: Project) -> Iterator[Project]:
+    """The project with a registry that answers; what it holds is for the test to say."""
+    _Holds.tags.clear()
+    server = HTTPServer(("127.0.0.1", 0), _Holds)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    release = project.config.release.model_copy(
+        update={"registry": f"localhost:{server.server_port}"}
+    )
+    yield replace(project, config=project.config.model_copy(update={"release": release}))
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("production", "says"),
+    [
+        ("sha256:" + "7" * 64, f"ledger last noted it: <code>sha256:{'7' * 64}</code>"),
+        ("", "holds no <code>production</code>"),
+    ],
+)
+def test_what_serves_outside_the_ledger_is_never_called_nothing(
+    holding: Project, production: str, says: str
+) -> None:
+    """Somebody may have moved, or removed, the tag by hand."""
+    _Holds.tags["production"] = production
+    text = page(holding)
+    assert says in text and "nothing was released" not in text
 
 
 def test_mlflow_is_linked_where_an_address_is_known(project: Project) -> None:
