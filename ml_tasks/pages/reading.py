@@ -17,7 +17,10 @@ R = TypeVar("R", bound=StageRecord)
 
 APPROVE = "approve"  # the stage of a person's decision
 # What a file may be without the page falling over it.
-DAMAGED = (MammoError, OSError, ValueError, KeyError, TypeError, AttributeError)
+DAMAGED = (
+    *(MammoError, OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),  # a year 0, a figure of 400 digits; lists in lists in lists
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,14 @@ def run_in(runs: Path, run_id: str) -> RunPaths:
         return RunPaths.reopen(runs, run_id)
     except DAMAGED:
         return RunPaths(runs, run_id)
+
+
+def is_there(run: RunPaths) -> bool:
+    """Whether the run has a folder; an id that no folder can be named after has none."""
+    try:
+        return run.root.is_dir()
+    except OSError:
+        return False
 
 
 def approval(run: RunPaths) -> dict[str, str]:
@@ -111,7 +122,7 @@ def written_at(path: Path) -> str:
     """When a file or folder was last written, UTC; empty where it is gone."""
     try:
         moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         return ""
     return moment.isoformat("T", "seconds")
 
@@ -120,9 +131,9 @@ def shown_time(moment: str) -> str:
     """`2026-01-02 03:04 UTC` of an ISO time; what is none stays as it is."""
     try:
         found = datetime.fromisoformat(moment)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return moment
-    found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     return f"{found:%Y-%m-%d %H:%M} UTC"
 
 
@@ -135,7 +146,7 @@ def figure(told: Any, sign: str = "") -> str:
         if low is None or high is None:
             return f"{value:{sign}.3f} (no interval)"
         return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return ""
 
 

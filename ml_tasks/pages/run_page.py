@@ -14,6 +14,7 @@ from ml_tasks.pages.reading import (
     decided_in_words,
     failure,
     found,
+    is_there,
     one_line,
     run_in,
     shown_time,
@@ -133,7 +134,7 @@ class Stage:
 def run(site: Site, run_id: str) -> Answer:
     """What happened in a run and what it left."""
     paths = run_in(site.config.paths.runs, run_id)
-    if not paths.root.is_dir():
+    if not is_there(paths):
         return _no_such_run(site, run_id)
     shipped = found(paths, ReleaseRecord).record
     values = {
@@ -150,7 +151,7 @@ def run(site: Site, run_id: str) -> Answer:
 def why(site: Site, run_id: str) -> Answer:
     """Why a model was shipped, or was not: each rule with its figure, and who decided."""
     paths = run_in(site.config.paths.runs, run_id)
-    if not paths.root.is_dir():
+    if not is_there(paths):
         return _no_such_run(site, run_id)
     gate, decided = found(paths, Decision), approval(paths)
     shipped = found(paths, ReleaseRecord).record is not None

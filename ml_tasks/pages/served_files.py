@@ -102,6 +102,10 @@ def _answer(
         real = file.resolve(strict=True)
         if real != top.parent.resolve().joinpath(top.name, *steps) or not real.is_file():
             return _refused(site, file.name)
+        real.open("rb").close()  # an answer that has begun could not say that it is not readable
+    except PermissionError:
+        text = f"{file.name} may not be read by Airflow's own user: give it the right to."
+        return told(site, "Not readable", text)
     except (OSError, ValueError, RuntimeError):  # not there, a NUL in the name, a loop of links
         return told(site, "Not there", f"There is no {file.name} here: {missing}.")
     media, usual = _MEDIA[file.suffix]

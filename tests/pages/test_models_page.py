@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import threading
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from ml_tasks.local_stack.ports import free_ports
+from ml_tasks.pages import models_page
+from ml_tasks.pages.answer import Answer
 from ml_tasks.pages.models_page import models
 from ml_tasks.pages.reading import decided_in_words, figure, one_line
 from ml_tasks.pages.serving_now import serving_now
@@ -113,6 +116,80 @@ def test_damaged_files_never_take_the_page_away(project: Project, damage: str) -
         answer = answered(shown, {"MAMMO_CONFIG": str(project.file)}, "/mammography", **named)
         assert answer.status == 200, path
     assert page(project).count("<article") == 5
+
+
+def shown(project: Project, page: str, /, **named: str) -> Answer:
+    return answered(PAGES[page], {"MAMMO_CONFIG": str(project.file)}, "/mammography", **named)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"answer": "rejected", "who": "\\ud800", "why": "half a sign"}',
+        '{"answer": "rejected", "when": "0001-01-01T00:00:00+10:00"}',
+    ],
+)
+def test_no_answer_of_a_person_takes_a_page_away(project: Project, record: str) -> None:
+    (project.run(REJECTED).stage("approve") / "record.json").write_text(record)
+    for path in ("/models", "/runs/{run_id}", "/runs/{run_id}/why"):
+        named = {"run_id": REJECTED} if "{" in path else {}
+        answer = shown(project, path, **named)
+        assert answer.status == 200 and answer.text.encode()
+
+
+def test_figures_and_names_that_no_program_writes_take_no_page_away(project: Project) -> None:
+    metrics = project.run(FAILED).stage("evaluate") / "metrics.json"
+    content = json.loads(metrics.read_text())
+    content["levels"]["test"]["patient"]["figures"]["auc"]["value"] = 10**400
+    metrics.write_text(json.dumps(content))
+    gate = project.config.paths.runs / os.fsdecode(b"foreign\xff") / "gate"
+    gate.mkdir(parents=True)
+    (gate / "record.json").write_text("{")
+    lineage = project.config.paths.releases / project.versions[0] / "bundle" / "lineage.json"
+    lineage.chmod(0o644)
+    lineage.write_text(json.dumps({"run_id": "x" * 5000}))
+    batch = project.config.paths.scoring / os.fsdecode(b"ward\xff")
+    batch.mkdir()
+    (batch / "summary.html").write_text("")
+    assert shown(project, "/models").text.count("<article") == 6
+    assert shown(project, "/scoring").text.count("<article") == 2
+    assert shown(project, "/releases/{version}", version=project.versions[0]).status == 200
+
+
+def test_a_run_of_a_name_too_long_for_a_folder_is_none(project: Project) -> None:
+    for path in ("/runs/{run_id}", "/runs/{run_id}/why"):
+        assert shown(project, path, run_id="x" * 5000).status == 404
+    there = {"dag_id": "other", "run_id": "x" * 5000}
+    assert shown(project, "/dags/{dag_id}/runs/{run_id}", **there).status == 404
+
+
+def test_a_file_that_airflow_may_not_read_is_said(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow often runs as another user than the worker that wrote the file."""
+    file = project.run(FAILED).stage("evaluate") / "report.html"
+    plain = Path.open
+
+    def refusing(path: Path, *rest: Any) -> Any:  # root, as whom tests may run, may read all
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return plain(path, *rest)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    named = {"run_id": FAILED, "path": "evaluate/report.html"}
+    answer = shown(project, "/runs/{run_id}/files/{path:path}", **named)
+    assert answer.file is None and "may not be read by" in answer.text
+
+
+def test_every_release_is_shown_however_many_candidates_came_after_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What serves, and what can be gone back to, is on the page for good."""
+    monkeypatch.setattr(models_page, "SHOWN", 1)
+    text = page(project)
+    for version in project.versions:
+        assert f'aria-label="{version}"' in text
+    assert text.count("<article") == 3 and "And 2 older candidates" in text
 
 
 def test_a_damaged_ledger_is_said_and_the_models_are_still_shown(project: Project) -> None:
