@@ -20,6 +20,7 @@ from ml_tasks.pages.reading import (
     is_there,
     json_of,
     one_line,
+    release_line,
     run_in,
     shown_time,
     was_refused,
@@ -27,9 +28,10 @@ from ml_tasks.pages.reading import (
 )
 from ml_tasks.pages.serving_now import Serving, serving_now
 from ml_tasks.pages.site import Site
-from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, Verdict
+from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, ValidationRecord, Verdict
 from ml_tasks.release.releases import Shipped
 from ml_tasks.run_paths import RECORD, RunPaths
+from ml_tasks.tracking.notes import facts_of
 
 SHOWN = 60  # candidates; what is older is named by its number. Every release can be gone back to
 FIGURES = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))
@@ -73,6 +75,8 @@ ledger last noted it: <code>{{ serving.unknown }}</code>.</p>
 {% endfor %}
 <p>Every release and every candidate that was not released, the newest first. Figures are of test
 patients, with 95 % intervals.</p>
+{% if newest %}<p class="told">The newest run, <a href="{{ newest.href }}">{{ newest.name }}</a>
+({{ newest.when }}): {{ newest.line }}</p>{% endif %}
 {% for row in rows %}<article aria-label="{{ row.name }}">
 <h2>{% if row.href %}<a href="{{ row.href }}">{{ row.name }}</a>{% else %}{{ row.name }}{% endif %}
  <span class="state {{ row.kind }}">{{ row.state }}</span></h2>
@@ -122,11 +126,34 @@ def models(site: Site) -> Answer:
         "serving": serving,
         "rows": rows,
         "older": len(others[SHOWN:]),
+        "newest": _newest(site, {row.run_id for row in (*rows, *others)}),
         "runs": site.config.paths.runs,
         "mlflow": site.mlflow,
         "audit": audit_shown(site.config.paths.releases, ENTRIES),
     }
     return framed(site, "Models", _MAIN, values)
+
+
+def _newest(site: Site, shown: set[str]) -> Row | None:
+    """The newest run, if it is none of those shown: it goes on, failed, or found nothing new."""
+    folders = [path.parent for path in site.config.paths.runs.glob("*/config.yaml")]
+    folder = max(folders, key=written_at, default=None)
+    if folder is None:
+        return None
+    run = run_in(site.config.paths.runs, folder.name)
+    began = found(run, ValidationRecord).record
+    run_id = began.run_id if began is not None else _noted_id(run) or folder.name
+    if {run_id, folder.name} & shown:
+        return None
+    href = site.to("runs", folder.name)
+    return Row(run_id, began_at(run), "", _QUIET, one_line(run), href=href)
+
+
+def _noted_id(run: RunPaths) -> str:
+    try:
+        return facts_of(run).run_id
+    except DAMAGED:
+        return ""
 
 
 def _by_time(row: Row) -> str:
@@ -157,7 +184,7 @@ def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None
         moment=shipped.shipped_at if shipped else written_at(bundle),
         state=state,
         kind=kind,
-        line=_verdict(bundle),
+        line=release_line(bundle),
         run_id=run_id,
         href=site.to("releases", version),
         digest=shipped.digest if shipped else "",
@@ -237,14 +264,6 @@ def _outcome(run: RunPaths) -> tuple[str, str]:
     if decision.verdict is Verdict.INCONCLUSIVE:
         return "inconclusive", _WARN
     return "passed, not released (yet)", _QUIET
-
-
-def _verdict(bundle: Path) -> str:
-    """The gate's one line of a sealed release."""
-    try:
-        return Decision.model_validate(json_of(bundle / "decision.json")).summary()
-    except DAMAGED:
-        return f"its decision.json in {bundle} is gone or cannot be read"
 
 
 def _certificate(run: RunPaths) -> str:

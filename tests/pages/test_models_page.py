@@ -23,8 +23,10 @@ from ml_tasks.pages.reading import decided_in_words, figure, one_line
 from ml_tasks.pages.serving_now import serving_now
 from ml_tasks.pages.site import MLFLOW, Site
 from ml_tasks.pages.web import PAGES, answered
+from ml_tasks.records import ChangesRecord, Decision
 from ml_tasks.release.audit import NAME as AUDIT
 from ml_tasks.release.ledger import NAME as LEDGER
+from ml_tasks.run_paths import RunPaths
 from tests.pages.toy_project import DAMAGED, FAILED, REJECTED, SHIPPED, Project, make_project
 
 
@@ -73,6 +75,88 @@ def test_a_failed_stage_is_the_line_of_a_run_that_came_no_further(project: Proje
     facts = {"run_id": "fails", "failed_stage": "train", "failure": "no memory left"}
     (run.root / "tracking" / "facts.json").write_text(json.dumps(facts))
     assert one_line(run) == "FAILED in train: no memory left"
+
+
+def everywhere(project: Project, run_id: str) -> list[str]:
+    """The pages that tell of a run."""
+    named = ("/runs/{run_id}", "/runs/{run_id}/why")
+    return [page(project), *(shown(project, path, run_id=run_id).text for path in named)]
+
+
+def test_a_name_and_a_reason_stay_as_they_were_written(project: Project) -> None:
+    record = project.run(REJECTED).stage("approve") / "record.json"
+    told = json.loads(record.read_text()) | {"who": "Jane McKay", "why": "AUC of BI-RADS 0"}
+    record.write_text(json.dumps(told))
+    for text in everywhere(project, REJECTED):
+        assert "Rejected by Jane McKay: AUC of BI-RADS 0" in text
+
+
+def test_an_answer_to_an_earlier_verdict_is_none(project: Project) -> None:
+    """Evaluated and judged anew, the model has yet to be decided about: approve says the same."""
+    run = project.run(REJECTED)
+    record = run.stage("approve") / "record.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps(told | {"answer": "approved", "why": "good enough"}))
+    assert "Approved by jane: good enough" in one_line(run)
+    gate = run.stage("gate") / "record.json"
+    gate.write_text(json.dumps(json.loads(gate.read_text()) | {"production": "another"}))
+    for text in everywhere(project, REJECTED):
+        assert "pproved by jane" not in text
+
+
+def test_a_failure_after_the_gate_is_not_hidden_by_its_verdict(project: Project) -> None:
+    run = project.run(FAILED)
+    _judged_anew(run, "PASS")
+    facts = {"run_id": FAILED, "failed_stage": "smoke_test", "failure": "ReleaseError"}
+    (run.root / "tracking").mkdir()
+    (run.root / "tracking" / "facts.json").write_text(json.dumps(facts))
+    assert one_line(run).startswith("FAILED in smoke_test: ReleaseError. The model PASSED the gate")
+
+
+def test_what_passed_and_was_not_to_ship_says_why(project: Project) -> None:
+    run = project.run(FAILED)
+    _judged_anew(run, "PASS")
+    run.note_skipped("push_model", "release.push is false")
+    assert one_line(run).endswith(". Not shipped: release.push is false")
+
+
+def _judged_anew(run: RunPaths, verdict: str) -> None:
+    gate = run.stage("gate") / "record.json"
+    told = json.loads(gate.read_text()) | {"verdict": verdict}
+    told["rules"] = [each | {"verdict": verdict} for each in told["rules"]]
+    gate.write_text(json.dumps(told))
+
+
+def test_a_run_that_found_nothing_new_says_so_where_people_look(project: Project) -> None:
+    run = project.run("scheduled__2026-02-06T03:00:00+00:00")
+    run.root.mkdir()
+    shutil.copy(project.run(FAILED).config, run.config)
+    assert "The newest run" in page(project) and "has not come to the gate" in page(project)
+    record = ChangesRecord(
+        run_id=run.run_id,
+        started_at="2026-02-06T03:00:00+00:00",
+        data_sha256="ab" * 32,
+        settings_sha256="ab" * 32,
+        code_sha256="ab" * 32,
+        changed=(),
+        forced=False,
+        compared_with=FAILED,
+        compared_at="2026-01-16T03:00:00+00:00",
+        compared_end="FAILED the gate",
+    )
+    with run.writing(ChangesRecord.stage) as work:
+        run.seal(work, record)
+    for text in everywhere(project, run.run_id):
+        assert "UNCHANGED, nothing is trained" in text
+
+
+def test_who_let_an_inconclusive_model_ship_stands_with_its_release(project: Project) -> None:
+    version = project.versions[0]
+    record = project.config.paths.releases / version / "record"
+    told = {"answer": "approved", "who": "Jane McKay", "when": "", "why": "it is no worse"}
+    (record / "approval.json").write_text(json.dumps(told))
+    for text in (page(project), shown(project, "/releases/{version}", version=version).text):
+        assert "reaches 0.80. Approved by Jane McKay: it is no worse" in text
 
 
 def test_the_newest_stands_first_and_each_stands_once(project: Project) -> None:
@@ -130,7 +214,10 @@ def shown(project: Project, page: str, /, **named: str) -> Answer:
     ],
 )
 def test_no_answer_of_a_person_takes_a_page_away(project: Project, record: str) -> None:
-    (project.run(REJECTED).stage("approve") / "record.json").write_text(record)
+    mark = json.dumps(project.run(REJECTED).mark(Decision))
+    told = record.removesuffix("}") + f', "inputs": {mark}}}'
+    (project.run(REJECTED).stage("approve") / "record.json").write_text(told)
+    assert one_line(project.run(REJECTED)).startswith("Rejected")
     for path in ("/models", "/runs/{run_id}", "/runs/{run_id}/why"):
         named = {"run_id": REJECTED} if "{" in path else {}
         answer = shown(project, path, **named)
@@ -170,10 +257,11 @@ def test_a_file_that_airflow_may_not_read_is_said(
     file = project.run(FAILED).stage("evaluate") / "report.html"
     plain = Path.open
 
-    def refusing(path: Path, *rest: Any) -> Any:  # root, as whom tests may run, may read all
+    # Root, as whom tests may run, may read all.
+    def refusing(path: Path, *rest: Any, **named: Any) -> Any:
         if path == file:
             raise PermissionError(13, "Permission denied")
-        return plain(path, *rest)
+        return plain(path, *rest, **named)
 
     monkeypatch.setattr(Path, "open", refusing)
     named = {"run_id": FAILED, "path": "evaluate/report.html"}
