@@ -12,6 +12,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -267,6 +268,18 @@ def test_a_file_that_airflow_may_not_read_is_said(
     named = {"run_id": FAILED, "path": "evaluate/report.html"}
     answer = shown(project, "/runs/{run_id}/files/{path:path}", **named)
     assert answer.file is None and "may not be read by" in answer.text
+
+
+def test_data_docs_open_at_their_results(project: Project) -> None:
+    """Their index, which scripts from other hosts fill, stays empty in these pages."""
+    path = "validate_data/data_docs/validations/raw_mammograms/__none__/2026/manifest.html"
+    file = project.run(FAILED).root / path
+    file.parent.mkdir(parents=True)
+    file.write_text("<h1>18 expectations</h1>")
+    address = "/runs/{run_id}/files/{path:path}"
+    index = shown(project, address, run_id=FAILED, path="validate_data/data_docs/index.html")
+    assert index.location is not None and unquote(index.location).endswith(path)
+    assert shown(project, address, run_id=FAILED, path=path).file == file.resolve()
 
 
 def test_every_release_is_shown_however_many_candidates_came_after_it(
