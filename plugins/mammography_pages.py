@@ -66,7 +66,9 @@ def make_app() -> Any:
             body += part
             if len(body) > LARGEST:
                 raise HTTPException(413, "more than TensorBoard would ask for")
-        site = web.site_here(os.environ, request.scope["root_path"])
+        site = web.site_or_answer(os.environ, request.scope["root_path"])
+        if isinstance(site, Answer):
+            return respond(site)
         query = request.url.query
         passed = await pass_on(site, request.method, path, query, request.headers, body)
         if isinstance(passed, Answer):

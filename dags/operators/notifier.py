@@ -23,6 +23,10 @@ _SECONDS = 20.0  # for a webhook to answer
 _WEBHOOKS = ("slackwebhook", "http", "https")
 
 
+class _NotSendable(Exception):
+    """The connection, or the list of people, is not one by which a notice can go."""
+
+
 class MammoNotifier(BaseNotifier):  # type: ignore[misc]  # Airflow's stub has it as Any
     """A notice of one kind of event: `on_failure_callback=MammoNotifier("failure")`.
 
@@ -112,14 +116,14 @@ def _send(notice: Notice, connection: str, to: tuple[str, ...]) -> None:
     elif found.conn_type in _WEBHOOKS:
         _post(notice, found)
     else:
-        raise ValueError(f"a connection of type {found.conn_type} sends no notices")
+        raise _NotSendable(f"a connection of type {found.conn_type} sends no notices")
 
 
 def _mail(notice: Notice, connection: str, to: tuple[str, ...]) -> None:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     if not to:
-        raise ValueError("notifications.to names nobody")
+        raise _NotSendable("notifications.to names nobody")
     with SmtpHook(smtp_conn_id=connection) as hook:
         hook.send_email_smtp(
             to=list(to),
@@ -164,8 +168,8 @@ def _config() -> Path:
 
 
 def _kind(error: Exception) -> str:
-    """The kind of an error, and what our own messages say."""
+    """The kind of an error, and what our own messages say; others may quote the address."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"the webhook answered {status}"
-    return f"ValueError: {error}" if type(error) is ValueError else type(error).__name__
+    return str(error) if isinstance(error, _NotSendable) else type(error).__name__

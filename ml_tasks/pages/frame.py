@@ -70,7 +70,9 @@ def framed(
         "script": site.to("page.js"),
         "site": site,
     }
-    return Answer(status, render(_FRAME.replace("%MAIN%", main), {**given, **values}))
+    page = render(_FRAME.replace("%MAIN%", main), {**given, **values})
+    # What a damaged file or the name of a folder holds need not be Unicode; a page must be.
+    return Answer(status, page.encode(errors="replace").decode())
 
 
 def told(site: Site, title: str, *sentences: str, status: int = 404) -> Answer:

@@ -17,8 +17,10 @@ from ml_tasks.pages.reading import (
     decided_in_words,
     figure,
     found,
+    is_there,
     json_of,
     one_line,
+    release_line,
     run_in,
     shown_time,
     was_refused,
@@ -26,11 +28,12 @@ from ml_tasks.pages.reading import (
 )
 from ml_tasks.pages.serving_now import Serving, serving_now
 from ml_tasks.pages.site import Site
-from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, Verdict
+from ml_tasks.records import Decision, PreprocessRecord, ReleaseRecord, ValidationRecord, Verdict
 from ml_tasks.release.releases import Shipped
 from ml_tasks.run_paths import RECORD, RunPaths
+from ml_tasks.tracking.notes import facts_of
 
-SHOWN = 60  # rows; what is older is named by its number
+SHOWN = 60  # candidates; what is older is named by its number. Every release can be gone back to
 FIGURES = (("AUC", "auc"), ("sensitivity", "sensitivity"), ("specificity", "specificity"))
 _LIVE, _GOOD, _WARN, _BAD, _QUIET = "SERVES", "good", "warn", "bad", "quiet"
 
@@ -61,6 +64,10 @@ class Row:
 
 _MAIN = """<h1>Models</h1>
 {% if serving.version %}<p class="lead"><strong>{{ serving.version }}</strong> serves.</p>
+{% elif serving.unknown %}<p class="lead bad">What serves is no release as the
+ledger last noted it: <code>{{ serving.unknown }}</code>.</p>
+{% elif serving.known and serving.shipped %}<p class="lead bad">No model serves:
+{{ serving.repository }} holds no <code>production</code>.</p>
 {% elif serving.known %}<p class="lead">No model serves: nothing was released to
 {{ serving.repository }} yet.</p>
 {% else %}<p class="lead warn">What serves is not known just now.</p>{% endif %}
@@ -68,6 +75,8 @@ _MAIN = """<h1>Models</h1>
 {% endfor %}
 <p>Every release and every candidate that was not released, the newest first. Figures are of test
 patients, with 95 % intervals.</p>
+{% if newest %}<p class="told">The newest run, <a href="{{ newest.href }}">{{ newest.name }}</a>
+({{ newest.when }}): {{ newest.line }}</p>{% endif %}
 {% for row in rows %}<article aria-label="{{ row.name }}">
 <h2>{% if row.href %}<a href="{{ row.href }}">{{ row.name }}</a>{% else %}{{ row.name }}{% endif %}
  <span class="state {{ row.kind }}">{{ row.state }}</span></h2>
@@ -93,7 +102,7 @@ aria-label="Figures of {{ row.name }}">
 aria-label="Roll back to {{ row.name }}">Roll back to this</a></li>{% endif %}</ul>
 </article>{% else %}<p>Nothing was trained yet: start the retraining with its Trigger.</p>
 {% endfor %}
-{% if older %}<p class="quiet">And {{ older }} older, in {{ runs }} and {{ releases }}.</p>
+{% if older %}<p class="quiet">And {{ older }} older candidates, in {{ runs }}.</p>
 {% endif %}
 {% if not mlflow %}<p class="quiet">MLflow: no address is known here (docs/tracking.md).</p>
 {% endif %}
@@ -109,25 +118,58 @@ def models(site: Site) -> Answer:
     """The page; whatever cannot be read or reached is said in its place."""
     serving = serving_now(site.config)
     rows = [*_releases(site, serving)]
-    rows += [*_candidates(site, {row.run_id for row in rows}, {row.name for row in rows})]
-    rows.sort(key=lambda row: row.moment[:19], reverse=True)
+    others = [*_candidates(site, {row.run_id for row in rows}, {row.name for row in rows})]
+    others.sort(key=_by_time, reverse=True)
+    rows += others[:SHOWN]
+    rows.sort(key=_by_time, reverse=True)
     values = {
         "serving": serving,
-        "rows": rows[:SHOWN],
-        "older": max(0, len(rows) - SHOWN),
+        "rows": rows,
+        "older": len(others[SHOWN:]),
+        "newest": _newest(site, {row.run_id for row in (*rows, *others)}),
         "runs": site.config.paths.runs,
-        "releases": site.config.paths.releases,
         "mlflow": site.mlflow,
         "audit": audit_shown(site.config.paths.releases, ENTRIES),
     }
     return framed(site, "Models", _MAIN, values)
 
 
+def _newest(site: Site, shown: set[str]) -> Row | None:
+    """The newest run, if it is none of those shown: it goes on, failed, or found nothing new."""
+    folders = [path.parent for path in site.config.paths.runs.glob("*/config.yaml")]
+    folder = max(folders, key=written_at, default=None)
+    if folder is None:
+        return None
+    run = run_in(site.config.paths.runs, folder.name)
+    began = found(run, ValidationRecord).record
+    run_id = began.run_id if began is not None else _noted_id(run) or folder.name
+    if {run_id, folder.name} & shown:
+        return None
+    href = site.to("runs", folder.name)
+    return Row(run_id, began_at(run), "", _QUIET, one_line(run), href=href)
+
+
+def _noted_id(run: RunPaths) -> str:
+    try:
+        return facts_of(run).run_id
+    except DAMAGED:
+        return ""
+
+
+def _by_time(row: Row) -> str:
+    return row.moment[:19]
+
+
 def _releases(site: Site, serving: Serving) -> Iterator[Row]:
     folder = site.config.paths.releases
     sealed = {path.parent.name for path in folder.glob("*Z-*/bundle") if path.is_dir()}
     for version in sorted(sealed | set(serving.shipped), reverse=True):
-        yield _release(site, serving, version, serving.shipped.get(version))
+        shipped = serving.shipped.get(version)
+        try:
+            yield _release(site, serving, version, shipped)
+        except DAMAGED as error:
+            state, kind = _state(serving, shipped)
+            yield _unreadable(version, state, kind, site.to("releases", version), error)
 
 
 def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None) -> Row:
@@ -136,13 +178,13 @@ def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None
     run = run_in(site.config.paths.runs, run_id) if run_id else None
     state, kind = _state(serving, shipped)
     can = shipped is not None and state != _LIVE and not shipped.pruned
-    there = run is not None and run.root.is_dir()
+    there = run is not None and is_there(run)
     return Row(
         name=version,
         moment=shipped.shipped_at if shipped else written_at(bundle),
         state=state,
         kind=kind,
-        line=_verdict(bundle),
+        line=release_line(bundle),
         run_id=run_id,
         href=site.to("releases", version),
         digest=shipped.digest if shipped else "",
@@ -156,7 +198,7 @@ def _release(site: Site, serving: Serving, version: str, shipped: Shipped | None
 
 def _state(serving: Serving, shipped: Shipped | None) -> tuple[str, str]:
     if shipped is None:
-        return "built, never in production", _QUIET
+        return ("built, never in production" if serving.listed else "not known"), _QUIET
     if shipped.serves:
         return _LIVE, _GOOD
     if shipped.pruned and not shipped.in_registry:
@@ -166,17 +208,32 @@ def _state(serving: Serving, shipped: Shipped | None) -> tuple[str, str]:
     return ("was in production" if serving.known else "in production or was"), _QUIET
 
 
+def _unreadable(name: str, state: str, kind: str, href: str, error: BaseException) -> Row:
+    """One that cannot be read must not take the others away; above all not what serves."""
+    line = f"its files cannot be read ({type(error).__name__}: {str(error)[:200]})"
+    return Row(name, "", state, kind, line, href=href)
+
+
 def _candidates(site: Site, released: set[str], versions: set[str]) -> Iterator[Row]:
     """Every run that came to the gate and made no release."""
     for path in site.config.paths.runs.glob(f"*/gate/{RECORD}"):
-        folder = path.parent.parent
-        run_id = str(json_of(path).get("run_id") or folder.name)
-        run = run_in(site.config.paths.runs, run_id)
-        if run.root != folder:  # the record is damaged: its folder's name is all that is known
-            run = RunPaths(site.config.paths.runs, folder.name)
-        shipped = found(run, ReleaseRecord).record  # where its release no longer names the run
-        if run_id not in released and (shipped is None or shipped.version not in versions):
-            yield _candidate(site, run)
+        folder = path.parent.parent.name
+        try:
+            yield from _candidate_of(site, path, released, versions)
+        except DAMAGED as error:
+            yield _unreadable(folder, "not readable", _WARN, site.to("runs", folder), error)
+
+
+def _candidate_of(site: Site, path: Path, released: set[str], versions: set[str]) -> Iterator[Row]:
+    """The run whose gate has left this record, unless its release is shown already."""
+    folder = path.parent.parent
+    run_id = str(json_of(path).get("run_id") or folder.name)
+    run = run_in(site.config.paths.runs, run_id)
+    if run.root != folder:  # the record is damaged: its folder's name is all that is known
+        run = RunPaths(site.config.paths.runs, folder.name)
+    shipped = found(run, ReleaseRecord).record  # where its release no longer names the run
+    if run_id not in released and (shipped is None or shipped.version not in versions):
+        yield _candidate(site, run)
 
 
 def _candidate(site: Site, run: RunPaths) -> Row:
@@ -207,14 +264,6 @@ def _outcome(run: RunPaths) -> tuple[str, str]:
     if decision.verdict is Verdict.INCONCLUSIVE:
         return "inconclusive", _WARN
     return "passed, not released (yet)", _QUIET
-
-
-def _verdict(bundle: Path) -> str:
-    """The gate's one line of a sealed release."""
-    try:
-        return Decision.model_validate(json_of(bundle / "decision.json")).summary()
-    except DAMAGED:
-        return f"its decision.json in {bundle} is gone or cannot be read"
 
 
 def _certificate(run: RunPaths) -> str:

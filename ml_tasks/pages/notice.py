@@ -8,6 +8,7 @@ from enum import StrEnum
 from html import escape
 from urllib.parse import quote
 
+from ml_tasks.errors import MammoError
 from ml_tasks.records import Decision, Record
 
 
@@ -69,9 +70,16 @@ def page_link(base: str, dag: str, run: str, task: str | None = None) -> str:
 
 def failure_line(task: str | None, error: object) -> str:
     """Which task failed by which kind of error; what the error says may name a patient's file."""
-    found = _NAME_OF_ERROR.match(str(error)) if error is not None else None
-    kind = found.group() if found else type(error).__name__ if error is not None else "stopped"
+    kind = "stopped" if error is None else type(error).__name__
+    found = _NAME_OF_ERROR.match(str(error))
+    if found and found.group() in _kinds(MammoError):  # what else stands there may be a name
+        kind = found.group()
     return f"{task or 'the run'} failed ({kind}); its log says what is wrong and what to do"
+
+
+def _kinds(kind: type[MammoError]) -> set[str]:
+    """The names of our own errors, which Airflow's stand for in a task."""
+    return {kind.__name__}.union(*(_kinds(below) for below in kind.__subclasses__()))
 
 
 def verdict_line(decision: Decision) -> str:

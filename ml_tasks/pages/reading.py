@@ -9,15 +9,25 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ml_tasks.errors import MammoError
-from ml_tasks.records import Decision, ReleaseRecord, StageRecord, ValidationRecord
-from ml_tasks.run_paths import RECORD, RunPaths
+from ml_tasks.records import (
+    ChangesRecord,
+    Decision,
+    ReleaseRecord,
+    StageRecord,
+    ValidationRecord,
+)
+from ml_tasks.run_paths import RECORD, SKIPPED, RunPaths
+from ml_tasks.storage import sha256_file
 from ml_tasks.tracking.notes import facts_of
 
 R = TypeVar("R", bound=StageRecord)
 
 APPROVE = "approve"  # the stage of a person's decision
 # What a file may be without the page falling over it.
-DAMAGED = (MammoError, OSError, ValueError, KeyError, TypeError, AttributeError)
+DAMAGED = (
+    *(MammoError, OSError, ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),  # a year 0, a figure of 400 digits; lists in lists in lists
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,34 @@ def run_in(runs: Path, run_id: str) -> RunPaths:
         return RunPaths(runs, run_id)
 
 
+def is_there(run: RunPaths) -> bool:
+    """Whether the run has a folder; an id that no folder can be named after has none."""
+    try:
+        return run.root.is_dir()
+    except OSError:
+        return False
+
+
 def approval(run: RunPaths) -> dict[str, str]:
-    """What a person decided: answer, who, when, why; empty where nobody was asked."""
+    """What a person decided: answer, who, when, why; empty where nobody has answered.
+
+    An answer to what the gate said before it judged anew is none.
+    """
     told = json_of(run.stage(APPROVE) / RECORD)
+    try:
+        judged = sha256_file(run.stage(Decision.stage) / RECORD)
+        return _answer(told) if told["inputs"][Decision.stage] == judged else {}
+    except DAMAGED:
+        return {}
+
+
+def approval_of_release(folder: Path) -> dict[str, str]:
+    """What is kept of it beside a release; empty for a release from before people were asked."""
+    kept = sorted(folder.glob("record/approval*.json"), key=written_at)
+    return _answer(json_of(kept[-1])) if kept else {}
+
+
+def _answer(told: dict[str, Any]) -> dict[str, str]:
     return {key: str(told.get(key) or "") for key in ("answer", "who", "when", "why") if told}
 
 
@@ -79,14 +114,26 @@ def decided_in_words(decided: dict[str, str]) -> str:
 def one_line(run: RunPaths) -> str:
     """What happened in a run, in one line."""
     shipped, gate = found(run, ReleaseRecord).record, found(run, Decision)
-    decided = approval(run)
     if shipped is not None:
         return shipped.summary()
-    if gate.record is not None:
-        said = f"{gate.record.summary()}"
-        words = decided_in_words(decided)
-        return f"{words.capitalize()}. The model {said}" if was_refused(decided) else said
-    return failure(run) or gate.problem or "has not come to the gate"
+    if gate.record is None:
+        return failure(run) or gate.problem or unchanged(run) or "has not come to the gate"
+    said, decided = gate.record.summary(), approval(run)
+    words = sentence(decided_in_words(decided))
+    if was_refused(decided):
+        return f"{words}. The model {said}"
+    said = f"{said}. {words}" if words else said
+    failed = failure(run)
+    if failed:
+        return f"{failed}. The model {said}"
+    left_out = json_of(run.root / SKIPPED).get("reason")
+    return f"{said}. Not shipped: {left_out}" if left_out and gate.record.passed else said
+
+
+def unchanged(run: RunPaths) -> str:
+    """Why a run ended before it trained anything; empty where it went on."""
+    record = found(run, ChangesRecord).record
+    return "" if record is None or record.changed or record.forced else record.summary()
 
 
 def failure(run: RunPaths) -> str:
@@ -111,7 +158,7 @@ def written_at(path: Path) -> str:
     """When a file or folder was last written, UTC; empty where it is gone."""
     try:
         moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         return ""
     return moment.isoformat("T", "seconds")
 
@@ -120,9 +167,9 @@ def shown_time(moment: str) -> str:
     """`2026-01-02 03:04 UTC` of an ISO time; what is none stays as it is."""
     try:
         found = datetime.fromisoformat(moment)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return moment
-    found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     return f"{found:%Y-%m-%d %H:%M} UTC"
 
 
@@ -135,8 +182,23 @@ def figure(told: Any, sign: str = "") -> str:
         if low is None or high is None:
             return f"{value:{sign}.3f} (no interval)"
         return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return ""
+
+
+def release_line(bundle: Path) -> str:
+    """The gate's one line of a sealed release, and the person who let it ship, if one did."""
+    try:
+        said = Decision.model_validate(json_of(bundle / "decision.json")).summary()
+    except DAMAGED:
+        said = f"its decision.json in {bundle} is gone or cannot be read"
+    decided = sentence(decided_in_words(approval_of_release(bundle.parent)))
+    return f"{said}. {decided}" if decided else said
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start; `capitalize` would make all else of a name and reason small."""
+    return text[:1].upper() + text[1:]
 
 
 def _first(error: BaseException) -> str:

@@ -8,11 +8,16 @@ from typing import Any
 
 from ml_tasks.pages.answer import Answer
 from ml_tasks.pages.frame import framed, told
-from ml_tasks.pages.reading import DAMAGED, json_of, shown_time
+from ml_tasks.pages.reading import (
+    DAMAGED,
+    json_of,
+    release_line,
+    shown_time,
+)
 from ml_tasks.pages.served_files import VERSION
 from ml_tasks.pages.serving_now import serving_now
 from ml_tasks.pages.site import ROLLBACK, Site
-from ml_tasks.records import Decision, SmokeRecord
+from ml_tasks.records import SmokeRecord
 
 _CARD = 200_000  # characters shown of a model card
 
@@ -105,7 +110,7 @@ def release(site: Site, version: str) -> Answer:
     shipped = serving.shipped.get(version)
     values = {
         "version": version,
-        "verdict": _verdict(bundle),
+        "verdict": release_line(bundle),
         "problems": serving.problems,
         "shipped": shipped,
         "shipped_at": shown_time(shipped.shipped_at) if shipped else "",
@@ -139,13 +144,6 @@ def _no_such_release(site: Site, version: str) -> Answer:
         "No such release",
         f"{site.config.paths.releases} holds no release {version!r}; Models lists those there are.",
     )
-
-
-def _verdict(bundle: Path) -> str:
-    try:
-        return Decision.model_validate(json_of(bundle / "decision.json")).summary()
-    except DAMAGED:
-        return "its decision.json is gone or cannot be read"
 
 
 def _smoke(record: Path) -> SmokeRecord | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_tasks.pages.answer import Answer
 from ml_tasks.pages.frame import framed
-from ml_tasks.pages.reading import json_of, shown_time, written_at
+from ml_tasks.pages.reading import DAMAGED, json_of, shown_time, written_at
 from ml_tasks.pages.served_files import plain_name
 from ml_tasks.pages.site import Site
 
@@ -28,7 +28,7 @@ def drift(site: Site) -> Answer:
     """Every drift report, the newest first, each with its verdict."""
     about = "The service's images and scores held against those of the training, the newest first."
     found = [
-        {**_entry(site, folder, "drift", _DRIFT), **_verdict(json_of(folder / "verdict.json"))}
+        {**_entry(site, folder, "drift", _DRIFT), **_verdict(folder)}
         for folder in _folders(site.config.paths.drift, ("report.html", "summary.html"))
     ]
     start = "the DAG mammography_drift makes one a day."
@@ -41,7 +41,7 @@ def scoring(site: Site) -> Answer:
     found = [
         {
             **_entry(site, folder, "scoring", _BATCH),
-            "line": _line(json_of(folder / "summary.json")),
+            "line": _batch(json_of(folder / "summary.json")),
         }
         for folder in _folders(site.config.paths.scoring, ("summary.html",))
     ]
@@ -88,10 +88,22 @@ def _entry(
     }
 
 
-def _verdict(told: dict[str, Any]) -> dict[str, str]:
+def _batch(told: dict[str, Any]) -> str:
+    from ml_tasks.scoring.summary import BatchSummary  # brings ONNX Runtime in: only for this page
+
+    try:
+        return BatchSummary.model_validate(told).line()
+    except DAMAGED:
+        return "its summary.json is gone or cannot be read"
+
+
+def _verdict(folder: Path) -> dict[str, str]:
+    told = json_of(folder / "verdict.json")
     verdict = str(told.get("verdict") or "")
     kind = {"DRIFT": "bad", "NO DRIFT": "good"}.get(verdict.upper().replace("_", " "), "warn")
-    return {"verdict": verdict, "kind": kind, "line": _line(told)}
+    # What follows from the verdict, and why, repeats it.
+    line = _line(json_of(folder / "suggestion.json")) or _line(told)
+    return {"verdict": verdict, "kind": kind, "line": line}
 
 
 def _line(told: dict[str, Any]) -> str:

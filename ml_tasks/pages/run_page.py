@@ -14,12 +14,15 @@ from ml_tasks.pages.reading import (
     decided_in_words,
     failure,
     found,
+    is_there,
     one_line,
     run_in,
+    sentence,
     shown_time,
 )
 from ml_tasks.pages.site import RETRAINING, Site
 from ml_tasks.records import (
+    ChangesRecord,
     Decision,
     EvaluationRecord,
     ImageRecord,
@@ -47,6 +50,7 @@ _STAGES: tuple[tuple[str, str, type[StageRecord] | None, tuple[tuple[str, str], 
             ("Manifest", "manifest.csv"),
         ),
     ),
+    ("check_changes", "Changes", ChangesRecord, ()),
     ("plan_cleaning", "Split", PlanRecord, (("Leakage certificate", "leakage.html"),)),
     (
         "preprocess",
@@ -133,7 +137,7 @@ class Stage:
 def run(site: Site, run_id: str) -> Answer:
     """What happened in a run and what it left."""
     paths = run_in(site.config.paths.runs, run_id)
-    if not paths.root.is_dir():
+    if not is_there(paths):
         return _no_such_run(site, run_id)
     shipped = found(paths, ReleaseRecord).record
     values = {
@@ -150,7 +154,7 @@ def run(site: Site, run_id: str) -> Answer:
 def why(site: Site, run_id: str) -> Answer:
     """Why a model was shipped, or was not: each rule with its figure, and who decided."""
     paths = run_in(site.config.paths.runs, run_id)
-    if not paths.root.is_dir():
+    if not is_there(paths):
         return _no_such_run(site, run_id)
     gate, decided = found(paths, Decision), approval(paths)
     shipped = found(paths, ReleaseRecord).record is not None
@@ -159,7 +163,7 @@ def why(site: Site, run_id: str) -> Answer:
         "line": one_line(paths),
         "decision": gate.record,
         "problem": gate.problem or failure(paths),
-        "decided": decided_in_words(decided).capitalize(),
+        "decided": sentence(decided_in_words(decided)),
         "when": shown_time(decided.get("when", "")),
         "shown": {verdict.value: kind for verdict, kind in _SHOWN.items()},
         "number": lambda value: "" if value is None else f"{value:.3f}",
@@ -188,7 +192,7 @@ def _stages(site: Site, paths: RunPaths) -> Iterator[Stage]:
 def _line(paths: RunPaths, stage: str, kind: type[StageRecord] | None) -> tuple[str, str]:
     if kind is None:
         decided = approval(paths)
-        words = decided_in_words(decided).capitalize()
+        words = sentence(decided_in_words(decided))
         return words or ("nobody was asked" if decided else "not reached"), ""
     told_of = found(paths, kind)
     if told_of.problem:

@@ -56,10 +56,23 @@ def run_file(site: Site, run_id: str, path: str) -> Answer:
     if not rest or PurePosixPath(path).suffix not in allowed or (len(rest) > 1 and not docs):
         return _refused(site, path)
     folder = run.stage(stage)
+    if docs and rest == [DATA_DOCS, "index.html"]:
+        result = _result_in_docs(folder)
+        if result:
+            return Answer(location=site.to("runs", run_id, "files", stage, *result))
     # A stage's folder lies in the run, unless the run names another place for it.
     top = run.root if folder.parent == run.root else folder.parent
     missing = f"{stage} of this run has left none so far"
     return _answer(site, top, (folder.name, *rest), missing)
+
+
+def _result_in_docs(folder: Path) -> tuple[str, ...] | None:
+    """The page of Data Docs with the results.
+
+    Their index is drawn by scripts from other hosts, which do not run here: it would stay empty.
+    """
+    found = sorted((folder / DATA_DOCS / "validations").rglob("*.html"))
+    return found[-1].relative_to(folder).parts if found else None
 
 
 def release_file(site: Site, version: str, path: str) -> Answer:
@@ -102,6 +115,10 @@ def _answer(
         real = file.resolve(strict=True)
         if real != top.parent.resolve().joinpath(top.name, *steps) or not real.is_file():
             return _refused(site, file.name)
+        real.open("rb").close()  # an answer that has begun could not say that it is not readable
+    except PermissionError:
+        text = f"{file.name} may not be read by Airflow's own user: give it the right to."
+        return told(site, "Not readable", text)
     except (OSError, ValueError, RuntimeError):  # not there, a NUL in the name, a loop of links
         return told(site, "Not there", f"There is no {file.name} here: {missing}.")
     media, usual = _MEDIA[file.suffix]

@@ -27,7 +27,8 @@ class Site:
 
     def to(self, *parts: str) -> str:
         """The address of a page; each part is one step of the path, whatever signs it holds."""
-        return "/".join([self.root, *(quote(part, safe="") for part in parts)])
+        # A folder's name need not be Unicode: such a one has no address, and no page fails for it.
+        return "/".join([self.root, *(quote(part, safe="", errors="replace") for part in parts)])
 
     @property
     def airflow(self) -> str:

@@ -58,7 +58,8 @@ async def pass_on(
     try:
         request = client.build_request(method, url, headers=kept, content=body or None)
         answer = await client.send(request, stream=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    # ValueError: a header, or an address, of signs that HTTP has not.
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         await client.aclose()
         return _not_running(site, str(error) or type(error).__name__)
     own = {name: answer.headers[name] for name in _FROM_TENSORBOARD if name in answer.headers}

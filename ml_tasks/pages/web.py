@@ -8,13 +8,12 @@ from pathlib import Path
 
 from ml_tasks.config import Config, load_config
 from ml_tasks.config_release import registry_of_this_place
-from ml_tasks.errors import MammoError
 from ml_tasks.pages import result_lists, tensorboard
 from ml_tasks.pages.answer import Answer
 from ml_tasks.pages.audit_page import audit
 from ml_tasks.pages.frame import SCRIPT, told
 from ml_tasks.pages.models_page import models
-from ml_tasks.pages.reading import DAMAGED, found, run_in
+from ml_tasks.pages.reading import DAMAGED, found, is_there, run_in
 from ml_tasks.pages.release_page import FILL_IN, release, rollback
 from ml_tasks.pages.run_page import contact_sheets, run, why
 from ml_tasks.pages.served_files import batch_file, drift_file, release_file, run_file
@@ -55,7 +54,7 @@ def of_run(site: Site, dag_id: str, run_id: str, task_id: str = "") -> Answer:
     """Leads from a run or a task in Airflow's page to what it made."""
     if dag_id in _OF_DAGS:
         return Answer(location=site.to(_OF_DAGS[dag_id]))
-    if dag_id != RETRAINING and not run_in(site.config.paths.runs, run_id).root.is_dir():
+    if dag_id != RETRAINING and not is_there(run_in(site.config.paths.runs, run_id)):
         return told(site, "Nothing here", f"No page shows what the DAG {dag_id} makes.")
     return Answer(location=site.to(*(of_task(task_id, run_id) or ("runs", run_id))))
 
@@ -116,14 +115,21 @@ def site_here(environment: Mapping[str, str], root: str = PREFIX) -> Site:
     return Site(load_config(path, registry_of_this_place(environment)), environment, root)
 
 
+def site_or_answer(environment: Mapping[str, str], root: str) -> Site | Answer:
+    """The settings as they are now; a page that says what is wrong where they cannot be read."""
+    try:
+        return site_here(environment, root)
+    except DAMAGED as error:
+        return told(Site(Config(), environment, root), "The settings cannot be read", str(error))
+
+
 def answered(
     page: Callable[..., Answer], environment: Mapping[str, str], root: str, **named: str
 ) -> Answer:
     """The page's answer; a page that says what is wrong where files or settings are damaged."""
-    try:
-        site = site_here(environment, root)
-    except MammoError as error:
-        return told(Site(Config(), environment, root), "The settings cannot be read", str(error))
+    site = site_or_answer(environment, root)
+    if isinstance(site, Answer):
+        return site
     try:
         return page(site, **named)
     except DAMAGED as error:

@@ -53,8 +53,10 @@ class Releases(Record):
         return "\n".join([*lines, *(f"PROBLEM: {each}" for each in self.problems)]) + "\n"
 
 
-def list_releases(config: Config) -> Releases:
+def list_releases(config: Config, ask_registry: bool = True) -> Releases:
     """The releases of the ledger, held against the registry, whose tag is the one truth.
+
+    Not asked, the registry is as one that does not answer: what serves is then not known.
 
     Raises:
         ChampionError: the ledger is damaged.
@@ -63,8 +65,9 @@ def list_releases(config: Config) -> Releases:
     problems: list[str] = []
     tags: dict[str, str | None] | None = None
     try:
-        with Registry(config.release) as registry:
-            tags = {tag: registry.digest(tag) for tag in [PRODUCTION, *_versions(moves)]}
+        if ask_registry:
+            with Registry(config.release) as registry:
+                tags = {tag: registry.digest(tag) for tag in [PRODUCTION, *_versions(moves)]}
     except (RegistryUnavailable, RegistryRefused) as error:
         problems.append(f"what serves is not known: {error}")
     production = tags[PRODUCTION] if tags is not None else None

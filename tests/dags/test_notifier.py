@@ -151,6 +151,11 @@ def test_what_cannot_be_sent_is_a_warning_without_the_secret(
     assert "secret" not in caplog.text
 
 
+def test_what_others_say_of_an_address_is_not_logged(notifier: ModuleType) -> None:
+    quoted = ValueError("Port could not be cast to integer value as 'secret'")
+    assert notifier._kind(quoted) == "ValueError"
+
+
 @pytest.mark.parametrize(
     ("fields", "address"),
     [

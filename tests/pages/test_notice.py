@@ -30,6 +30,12 @@ def test_a_failure_names_the_task_and_the_kind_of_error_alone() -> None:
     assert "(stopped)" in failure_line("t", None)
 
 
+def test_a_name_that_an_error_begins_with_is_not_taken_for_its_kind() -> None:
+    for error in (ValueError("JaneDoe"), Exception("JaneDoe: no image"), KeyError("JaneDoe")):
+        assert "Jane" not in failure_line("train", error)
+    assert "(ValueError)" in failure_line("train", ValueError("JaneDoe"))
+
+
 def test_a_verdict_says_which_rules_decided() -> None:
     rule = RuleResult(rule="min_auc", verdict=Verdict.FAIL, sentence="AUC 0.71 is below 0.80")
     line = verdict_line(Decision(run_id="r", verdict=Verdict.FAIL, rules=(rule,)))

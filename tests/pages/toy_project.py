@@ -187,7 +187,13 @@ def _rejected(run: RunPaths, releases: Path) -> None:
     sentence = "sensitivity 0.80 [0.70, 0.88]: whether it reaches 0.75 cannot be told"
     _judged(run, Verdict.INCONCLUSIVE, sentence)
     why = f"too few patients {SCRIPT}"
-    answer = {"answer": "rejected", "who": "jane", "when": "2026-01-24T08:00:00+00:00", "why": why}
+    answer: dict[str, Any] = {
+        "answer": "rejected",
+        "who": "jane",
+        "when": "2026-01-24T08:00:00+00:00",
+        "why": why,
+        "inputs": run.mark(Decision),
+    }
     write_json(run.stage("approve") / "record.json", answer)
     audit.note(releases, Deed.ASKED, run.run_id)
     audit.note(releases, Deed.REJECTED, run.run_id, who="jane", why=why)

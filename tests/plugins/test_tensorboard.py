@@ -63,6 +63,24 @@ def test_where_none_runs_the_page_says_how_to_start_it(server: Server) -> None:
         assert "--path_prefix /mammography/tensorboard" in answer.text
 
 
+def test_signs_that_http_has_not_are_no_fault_of_the_page() -> None:
+    site = Site(Config(), {TENSORBOARD: "http://127.0.0.1:1"})
+    for header in ("M\u00fcller's browser", "x\u2028"):
+        answer = asyncio.run(pass_on(site, "GET", "", "", {"user-agent": header}, b""))
+        assert isinstance(answer, Answer) and answer.status == 503
+
+
+def test_settings_that_cannot_be_read_are_said_here_too(server: Server) -> None:
+    file = server.project.file
+    before = file.read_text()
+    file.write_text(before + "\nnonsense: 1\n")
+    try:
+        answer = server.user.get(f"{PATH}/")
+        assert answer.status_code == 404 and "nonsense is not a setting" in answer.text
+    finally:
+        file.write_text(before)
+
+
 def test_its_page_its_figures_and_its_questions_pass(server: Server, running: None) -> None:
     """The time series of the newer page are asked for by POST."""
     page = server.user.get(f"{PATH}/")
