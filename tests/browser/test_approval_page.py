@@ -27,7 +27,7 @@ def test_a_model_is_approved_with_a_reason(
     page: Page, airflow: LocalAirflow, judged: Judged, tmp_path: Path
 ) -> None:
     run = _asked(page, airflow, judged, "clicked-yes")
-    page.get_by_label("reason").fill("read every miss")
+    page.locator("[name=element_reason]").fill("read every miss")
     page.screenshot(path=tmp_path / "asked.png", full_page=True)
     page.get_by_role("button", name="Approve", exact=True).click()
     assert ended(airflow, "clicked-yes")["build_image"] == "success"
@@ -41,7 +41,7 @@ def test_a_model_is_approved_with_a_reason(
 
 def test_a_model_is_rejected(page: Page, airflow: LocalAirflow, judged: Judged) -> None:
     run = _asked(page, airflow, judged, "clicked-no")
-    page.get_by_label("reason").fill("misses small lesions")
+    page.locator("[name=element_reason]").fill("misses small lesions")
     page.get_by_role("button", name="Reject", exact=True).click()
     assert ended(airflow, "clicked-no")["build_image"] == "skipped"
     assert run.load(ApprovalRecord).answer is Answer.REJECTED
