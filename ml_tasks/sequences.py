@@ -232,16 +232,11 @@ _MODULES = {
 
 
 def _stage(stage: str) -> Callable[..., StageRecord]:
-    """The stage's function; its room is imported only now, so that a worker needs only its own."""
-    from importlib import import_module
-
-    module = _MODULES.get(stage, stage)
-    function = getattr(import_module(f"ml_tasks.{module}"), stage)
-    if stage in IMAGE_STAGES:
-        function = _with_engine(stage, function)
+    """The stage, told of in the log and in MLflow."""
 
     def tracked(run: RunPaths, config: Config, *part: int) -> StageRecord:
         log.info("%s of run %s", stage, run.run_id)
+        function = _function(stage)
         with noted(stage, run, config) as said:
             record: StageRecord = function(run, config, *part)
         if said:  # what happened comes last, whatever was said of MLflow
@@ -249,6 +244,15 @@ def _stage(stage: str) -> Callable[..., StageRecord]:
         return record
 
     return tracked
+
+
+def _function(stage: str) -> Callable[..., StageRecord]:
+    """The stage's function; its room is imported only now, so that a worker needs only its own."""
+    from importlib import import_module
+
+    module = _MODULES.get(stage, stage)
+    function: Callable[..., StageRecord] = getattr(import_module(f"ml_tasks.{module}"), stage)
+    return _with_engine(stage, function) if stage in IMAGE_STAGES else function
 
 
 def _with_engine(stage: str, function: Callable[..., StageRecord]) -> Callable[..., StageRecord]:
