@@ -28,7 +28,9 @@ HEAVY = (
     "pandas",
     "cv2",
     "evidently",
+    "numpy",
     "onnxruntime",
+    "pyarrow",
     "mlflow",
     "ml_tasks",
 )
@@ -116,6 +118,7 @@ def described(dag):
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
         "order": [task.task_id for task in dag.topological_sort()],
+        "mapped": [t.task_id for t in dag.tasks if t.is_mapped],
         "edges": sorted([t.task_id, down] for t in dag.tasks for down in t.downstream_task_ids),
         **{name: {t.task_id: look(t) for t in dag.tasks} for name, look in per_task.items()},
         "timetable": type(dag.timetable).__name__,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from ml_tasks.config import Config, save_config
 from ml_tasks.monitoring.verdict import read_report
 from ml_tasks.release.audit import read_audit
+from tests.dags.described import DAGS, describe
 from tests.monitoring.service_images import (
     DARKER,
     NOW,
@@ -26,48 +24,13 @@ from tests.monitoring.service_images import (
     write_lines,
 )
 
-FILE = Path(__file__).resolve().parents[2] / "dags" / "mammography_drift.py"
+FILE = DAGS / "mammography_drift.py"
 DAY = "2026-03-10"
-_DESCRIBE = """
-import importlib.util, json, sys
-opened = []
-sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
-import airflow.sdk
-sys.path.insert(0, {folder!r})
-before = set(sys.modules)
-del opened[:]
-spec = importlib.util.spec_from_file_location("the_dag", {file!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-files = [n for n in opened if n.startswith("/") and "/lib/" not in n and n != "/dev/null"]
-dag = module.mammography_drift()
-print(json.dumps({{
-    "dag_id": dag.dag_id,
-    "catchup": dag.catchup,
-    "max_active_runs": dag.max_active_runs,
-    "doc": dag.doc_md,
-    "edges": sorted([t.task_id, down] for t in dag.tasks for down in t.downstream_task_ids),
-    "retries": {{task.task_id: task.retries for task in dag.tasks}},
-    "timeouts": {{t.task_id: t.execution_timeout.total_seconds() for t in dag.tasks}},
-    "docs": {{task.task_id: task.doc_md for task in dag.tasks}},
-    "outlets": {{task.task_id: [a.name for a in task.outlets] for task in dag.tasks}},
-    "cron": dag.timetable.expression,
-    "params": {{k: {{"value": p.value, "schema": p.schema, "description": p.description}}
-               for k, p in ((k, dag.params.get_param(k)) for k in dag.params)}},
-    "new_modules": sorted(set(sys.modules) - before),
-    "files": files,
-}}))
-"""
 
 
 @pytest.fixture(scope="module")
 def dag() -> dict[str, Any]:
-    """What the DAG looks like after parsing it in a process of its own."""
-    code = _DESCRIBE.format(file=str(FILE), folder=str(FILE.parent))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    described: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return described
+    return describe(FILE)
 
 
 def test_three_tasks_in_a_line_and_only_the_last_can_start_a_retraining(
@@ -108,13 +71,6 @@ def test_the_form_is_explained_empty_and_stands_for_settings(
         assert param["schema"]["title"] and param["description"]
         section, name = drift_task.SETTINGS[field].split(".")
         assert name in type(getattr(Config(), section)).model_fields
-
-
-def test_parsing_loads_nothing_heavy_and_reads_no_file(dag: dict[str, Any]) -> None:
-    heavy = ("evidently", "pandas", "numpy", "docker", "ml_tasks", "cv2")
-    assert [name for name in dag["new_modules"] if name.split(".")[0] in heavy] == []
-    read = [Path(name) for name in dag["files"] if "__pycache__" not in name]
-    assert [path for path in read if FILE.parent not in path.parents] == []
 
 
 class Events:
