@@ -31,6 +31,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from operators.assets import RETRAINING_WANTED
+from operators.lateness import late_after
 from operators.notifier import MammoNotifier
 
 DAILY = "0 5 * * *"  # 05:00 UTC
@@ -43,6 +44,7 @@ DAILY = "0 5 * * *"  # 05:00 UTC
     schedule=CronTriggerTimetable(DAILY, timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
+    deadline=late_after(timedelta(hours=20)),  # before the next day's comparison
     params={
         "retrain": Param(
             None,

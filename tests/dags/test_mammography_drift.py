@@ -52,6 +52,7 @@ def test_three_tasks_in_a_line_and_only_the_last_can_start_a_retraining(
 
 def test_it_runs_daily_one_at_a_time_and_never_catches_up(dag: dict[str, Any]) -> None:
     assert (dag["cron"], dag["catchup"], dag["max_active_runs"]) == ("0 5 * * *", False, 1)
+    assert dag["deadlines"] == [20 * 3600], "late is told of before the next day's"
 
 
 def test_every_task_has_a_time_limit_retries_and_a_sentence(dag: dict[str, Any]) -> None:
