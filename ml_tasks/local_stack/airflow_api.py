@@ -69,8 +69,8 @@ class LogLine(BaseModel):
 
     @property
     def own(self) -> bool:
-        """Whether this package wrote it, not Airflow or a library."""
-        return self.logger.startswith("ml_tasks")
+        """Whether this project wrote it, its stages or its tasks, not Airflow or a library."""
+        return self.logger.startswith(("ml_tasks", "operators"))
 
     def __str__(self) -> str:
         text = self.event if self.reason is None else f"{self.event} {self.reason}"

@@ -78,7 +78,7 @@ def test_logs_hold_no_noise(sample_run: EndedRun, stage: str) -> None:
         assert noise not in text, noise
     lines = sample_run.logs[stage]
     strange = [
-        line for line in lines if not line.logger.startswith(("ml_tasks", "airflow", "task"))
+        line for line in lines if not line.own and not line.logger.startswith(("airflow", "task"))
     ]
     assert strange == []
     assert sample_run.last_words(stage)
