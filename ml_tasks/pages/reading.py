@@ -155,12 +155,12 @@ def began_at(run: RunPaths) -> str:
 
 
 def written_at(path: Path) -> str:
-    """When a file or folder was last written, UTC; empty where it is gone."""
+    """When a file or folder was last written, UTC, so finely that the later one is told apart."""
     try:
         moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValueError, OverflowError):
         return ""
-    return moment.isoformat("T", "seconds")
+    return moment.isoformat("T", "microseconds")
 
 
 def shown_time(moment: str) -> str:
