@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
+from ml_tasks.approve import approve
 from ml_tasks.build_image import build_image
 from ml_tasks.config import (
     Config,
@@ -110,7 +111,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedRun]:
     with pytest.MonkeyPatch.context() as patch, recorded(made.said):
         patch.setenv(KEY_VARIABLE, KEY)
         use_toy_network(patch)
-        for stage in (validate_data, preprocess, train, evaluate, gate):
+        for stage in (validate_data, preprocess, train, evaluate, gate, approve):
             # XCom, where Airflow keeps what a task returns, gets what its stage returns, no more.
             print(stage(made.run, config).model_dump_json())  # noqa: T201
     yield made
