@@ -28,6 +28,7 @@ from ml_tasks.local_stack.registry import ensure_registry, stop_registry
 
 PARSE_GOAL, SECONDS_GOAL, SHARE_GOAL = 150.0, 15.0, 0.10
 BEGINS = " of run "  # in the line that a stage begins with: sequences.py
+_RETURNED = "Done. Returned value"  # Airflow's, as a task's own code has returned
 _RUN = "A run from the trigger to its end"
 # A gate that every model passes, so that each task runs; the smallest data that are accepted.
 _SETTINGS = {
@@ -63,9 +64,8 @@ minutes on two cores. Run it on a machine that does nothing else.
 - **Reading a DAG**: a fresh Python that has imported from `airflow.sdk` what DAGs take from it runs
   the file; what is counted is that alone. The median of as many starts as there are rounds, at most
   ten; the processor's time stands beside it, since it depends less on what else the machine does.
-- **The stages' own work** is the time from the line that a stage begins with to its last line: what
-  the same stage takes as `mammo <stage>`, with the libraries that it loads and what it notes for
-  MLflow. Everything else counts as overhead: Airflow's scheduling, the start of a process for each
+- **The stages' own work** is the time from the line that a stage begins with to its return: what the
+  same stage takes as `mammo <stage>`, with the libraries that it loads and what it notes for MLflow. Everything else counts as overhead: Airflow's scheduling, the start of a process for each
   task, reading the DAG in it, its end. Of tasks that run side by side the longest counts.
 - **Overhead** is the time from the trigger to the run's end, less that work. It reaches its goal
   under 15 s, or under 10 % of the work.
@@ -192,14 +192,20 @@ def time_of(wall: float, tasks: Sequence[tuple[TaskInstance, list[LogLine]]]) ->
 
 
 def inside(lines: Sequence[LogLine]) -> float:
-    """Seconds from the line that a stage begins with to its last one; 0 where it never began."""
-    own = [line for line in lines if line.own and line.timestamp is not None]
-    begun = [line for line in own if BEGINS in line.event]
+    """Seconds from the line that a stage begins with to its return; 0 where it never began.
+
+    Airflow says "Done." as the task's own code returns: after its last line a stage may still note
+    itself for MLflow, as `mammo <stage>` does.
+    """
+    timed = [(line.timestamp, line) for line in lines if line.timestamp is not None]
+    own = [(moment, line.event) for moment, line in timed if line.own]
+    begun = [moment for moment, event in own if BEGINS in event]
     if not begun:
         return 0.0
-    first, last = begun[-1].timestamp, own[-1].timestamp
-    assert first is not None and last is not None  # as chosen above
-    return (last - first).total_seconds()
+    returned = [
+        moment for moment, line in timed if line.event.startswith(_RETURNED) and moment >= begun[-1]
+    ]
+    return (min(returned, default=own[-1][0]) - begun[-1]).total_seconds()
 
 
 def _parsed(file: Path) -> tuple[float, float]:
