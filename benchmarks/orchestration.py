@@ -64,8 +64,9 @@ minutes on two cores. Run it on a machine that does nothing else.
 - **Reading a DAG**: a fresh Python that has imported from `airflow.sdk` what DAGs take from it runs
   the file; what is counted is that alone. The median of as many starts as there are rounds, at most
   ten; the processor's time stands beside it, since it depends less on what else the machine does.
-- **The stages' own work** is the time from the line that a stage begins with to its return: what the
-  same stage takes as `mammo <stage>`, with the libraries that it loads and what it notes for MLflow. Everything else counts as overhead: Airflow's scheduling, the start of a process for each
+- **The stages' own work** is the time from the line that a stage begins with to its return: what
+  the same stage takes as `mammo <stage>`, with the libraries that it loads and what it notes for
+  MLflow. Everything else counts as overhead: Airflow's scheduling, the start of a process for each
   task, reading the DAG in it, its end. Of tasks that run side by side the longest counts.
 - **Overhead** is the time from the trigger to the run's end, less that work. It reaches its goal
   under 15 s, or under 10 % of the work.
