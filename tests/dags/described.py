@@ -149,7 +149,9 @@ print(json.dumps({
 @functools.cache
 def describe_file(file: Path) -> dict[str, Any]:
     """Every DAG of a file by id, and the modules, files and variables that parsing it touched."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")}
+    # What is set here shows up wherever somebody lists all variables: that is no question for ours.
+    ours = ("AIRFLOW__", "MAMMO_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
         [sys.executable, "-c", _DESCRIBE, str(file), str(file.parent)],
         env=environment,
