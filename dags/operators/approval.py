@@ -46,7 +46,8 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
 
     def execute(self, context: Any) -> Any:
         from ml_tasks import approve, sequences
-        from operators.stage_task import config_file, readable_errors
+        from operators.stage_task import readable_errors
+        from operators.task_context import config_file
 
         with readable_errors():
             run, config = sequences.reopened(context["run_id"], config_file())
@@ -71,7 +72,8 @@ class PersonApproval(ApprovalOperator):  # type: ignore[misc]  # Airflow is not 
 
     def execute_complete(self, context: Any, event: dict[str, Any], decision: str = "") -> Any:
         from ml_tasks import approve, sequences
-        from operators.stage_task import config_file, readable_errors
+        from operators.stage_task import readable_errors
+        from operators.task_context import config_file
 
         if "error" in event:
             self.process_trigger_event_error(event)

@@ -12,6 +12,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.shown_request import check_shown
+from operators.task_context import who_started
 
 CANCEL = "Cancel"
 PATIENCE = timedelta(hours=24)
@@ -54,7 +55,7 @@ class ChooseRelease(HITLOperator, SkipMixin):  # type: ignore[misc]
 
         form = context["params"]
         if form.get("version"):
-            who = getattr(context["dag_run"], "triggering_user_name", None) or ""
+            who = who_started(context)
             return self._chosen(context, form["version"], form.get("reason"), who)
         asked = run_operation(rollback.question)
         self.options = [*asked["versions"], CANCEL]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ml_tasks import sequences
-from ml_tasks.config import Config, load_config
+from ml_tasks.config import Config
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.errors import ConfigError, MammoError
 from ml_tasks.monitoring.suggestion import Action
@@ -19,11 +18,17 @@ from ml_tasks.monitoring.verdict import SUMMARY, read_report
 from ml_tasks.watch_drift import suggest as suggest_stage
 from operators.assets import RETRAINING_WANTED
 from operators.notifier import MammoNotifier
-from operators.stage_task import DEFAULT_CONFIG, as_task_error
+from operators.stage_task import as_task_error
+from operators.task_context import (
+    RETRAINING,
+    config_file,
+    config_now,
+    form_settings,
+    retraining_is_paused,
+)
 
 log = logging.getLogger(__name__)
 
-RETRAINING = "mammography_retraining"
 SETTINGS = {"retrain": "drift.retrain", "window_days": "drift.window_days"}
 _LATEST = 100  # events that are looked at; they come at most once a day
 
@@ -33,7 +38,7 @@ def compare() -> str:
     run = get_current_context()["dag_run"]
     try:
         # Not the present time: a re-run, days later too, looks at the same window.
-        report = sequences.watch_drift(_config_file(), _settings(), run.run_after, run.run_id)
+        report = sequences.watch_drift(config_file(), _settings(), run.run_after, run.run_id)
     except MammoError as error:
         raise as_task_error(error) from None
     return report.day
@@ -48,7 +53,7 @@ def suggest(day: str) -> bool:
     context = get_current_context()
     try:
         config = _config()
-        unheard = config.drift.retrain and _is_paused(context)
+        unheard = config.drift.retrain and retraining_is_paused(context)
         if unheard:
             only_suggest = config.drift.model_copy(update={"retrain": False})
             config = config.model_copy(update={"drift": only_suggest})
@@ -92,7 +97,7 @@ def ask_for_retraining(day: str) -> dict[str, Any]:
                 f"the retraining was asked for at {event.timestamp:%Y-%m-%d %H:%M} UTC for this "
                 "release and day; it is asked for once"
             )
-    if _is_paused(context):
+    if retraining_is_paused(context):
         raise as_task_error(
             ConfigError(
                 f"the DAG {RETRAINING} is paused and would not hear that it is wanted, so nothing "
@@ -104,21 +109,13 @@ def ask_for_retraining(day: str) -> dict[str, Any]:
     return extra
 
 
-def _is_paused(context: Any) -> bool:
-    return bool(context["ti"].get_dag(RETRAINING).is_paused)
-
-
-def _config_file() -> Path:
-    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-
-
 def _config() -> Config:
-    return load_config(_config_file(), _settings())
+    return config_now(_form())
 
 
 def _settings() -> dict[str, Any]:
-    """What this place and the form set; an empty field sets nothing."""
-    params = get_current_context()["params"]
-    chosen = {setting: params.get(field) for field, setting in SETTINGS.items()}
-    form = {key: value for key, value in chosen.items() if value is not None}
-    return registry_of_this_place(os.environ) | form
+    return registry_of_this_place(os.environ) | _form()
+
+
+def _form() -> dict[str, Any]:
+    return form_settings(get_current_context(), SETTINGS)

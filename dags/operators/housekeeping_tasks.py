@@ -12,13 +12,14 @@ from ml_tasks import housekeeping
 from ml_tasks.config import Config
 from ml_tasks.release.audit import PIPELINE
 from operators.operation_task import run_operation
+from operators.task_context import who_started
 
 
 def tidy(kind: str) -> dict[str, Any]:
     """Looks after `runs`, `images` or `logs`; gives the figures. Raises as `run_operation`."""
     context = get_current_context()
     wish = context["params"].get("remove")
-    who = getattr(context["dag_run"], "triggering_user_name", None) or PIPELINE
+    who = who_started(context) or PIPELINE
 
     def work(config: Config) -> housekeeping.Counts:
         remove = config.housekeeping.remove if wish is None else bool(wish)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
@@ -12,9 +10,8 @@ from ml_tasks.announce import Announcement, announce, check_takable, flag_in, ta
 from ml_tasks.config import load_config
 from ml_tasks.errors import ConfigError, StageSkipped
 from operators.assets import NEW_DATA
-from operators.stage_task import DEFAULT_CONFIG, readable_errors
-
-RETRAINING = "mammography_retraining"
+from operators.stage_task import readable_errors
+from operators.task_context import RETRAINING, config_file, retraining_is_paused
 
 
 def look_for_data() -> dict[str, Any]:
@@ -29,8 +26,7 @@ def look_for_data() -> dict[str, Any]:
     context = get_current_context()
     folder = (context["params"].get("data_dir") or "").strip()
     with readable_errors():
-        path = Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-        config = load_config(path, {"paths.raw": folder} if folder else {})
+        config = load_config(config_file(), {"paths.raw": folder} if folder else {})
         flag = flag_in(config.paths.raw)
         if folder or flag:
             _check_heard(context, by_hand=bool(folder))
@@ -48,7 +44,7 @@ def _check_heard(context: Any, by_hand: bool) -> None:
         ConfigError: somebody announces data by hand.
         StageSkipped: a flag is there; it stays until the retraining is switched on.
     """
-    if not context["ti"].get_dag(RETRAINING).is_paused:
+    if not retraining_is_paused(context):
         return
     text = f"the DAG {RETRAINING} is paused and would not hear of the new data; switch it on"
     if by_hand:

@@ -6,19 +6,18 @@ Off until then. A notice that cannot be sent is a warning in the log and never f
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
+
+from operators.task_context import config_file
 
 if TYPE_CHECKING:
     from ml_tasks.pages.notice import Notice
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 _SECONDS = 20.0  # for a webhook to answer
 _WEBHOOKS = ("slackwebhook", "http", "https")
 
@@ -50,7 +49,7 @@ class MammoNotifier(BaseNotifier):  # type: ignore[misc]  # Airflow's stub has i
         from ml_tasks.config_operation import load_notifications
 
         try:
-            settings = load_notifications(_config())
+            settings = load_notifications(config_file())
             if settings.connection is None or self.event not in settings.events:
                 return
             notice = notice_of(self.event, context, self.line)
@@ -102,7 +101,7 @@ def _line(event: str, context: Mapping[str, Any], run_id: str, task_id: str | No
     from ml_tasks.records import Decision
     from ml_tasks.run_paths import RunPaths
 
-    decision = RunPaths(load_config(_config()).paths.runs, run_id).load(Decision)
+    decision = RunPaths(load_config(config_file()).paths.runs, run_id).load(Decision)
     asked = "please decide whether it ships: " if event == notice.NoticeEvent.APPROVAL else ""
     return f"{asked}{notice.verdict_line(decision)}"
 
@@ -161,10 +160,6 @@ def webhook_address(connection: Any) -> str:
     base = host if "://" in host else f"{protocol}://{host}{port}"
     parts += [str(connection.extra_dejson.get("endpoint", "")), token]
     return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts if part)])
-
-
-def _config() -> Path:
-    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
 
 
 def _kind(error: Exception) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-from ml_tasks.config import Config, load_config
-from ml_tasks.config_release import registry_of_this_place
+from ml_tasks.config import Config
 from ml_tasks.records import Record
-from operators.stage_task import config_file, readable_errors
+from operators.stage_task import readable_errors
+from operators.task_context import config_now
 
 
 def run_operation(work: Callable[[Config], Record]) -> dict[str, Any]:
@@ -21,5 +20,4 @@ def run_operation(work: Callable[[Config], Record]) -> dict[str, Any]:
         AirflowException: what may pass by itself: retried.
     """
     with readable_errors():
-        config = load_config(config_file(), registry_of_this_place(os.environ))
-        return work(config).model_dump(mode="json")
+        return work(config_now()).model_dump(mode="json")

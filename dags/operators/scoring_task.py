@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
 
 from ml_tasks.batch_scoring import assemble_batch, plan_batch, score_shard
-from ml_tasks.config import Config, load_config
-from ml_tasks.config_release import registry_of_this_place
+from ml_tasks.config import Config
 from ml_tasks.scoring.place import name_from
-from operators.stage_task import config_file, readable_errors
+from operators.stage_task import readable_errors
+from operators.task_context import config_now, form_settings
 
 SETTINGS = {"shards": "scoring.shards", "format": "scoring.format"}
 
@@ -50,7 +49,4 @@ def _name() -> str:
 
 
 def _config() -> Config:
-    params = get_current_context()["params"]
-    chosen = {setting: params.get(field) for field, setting in SETTINGS.items()}
-    settings = {key: value for key, value in chosen.items() if value not in (None, "")}
-    return load_config(config_file(), registry_of_this_place(os.environ) | settings)
+    return config_now(form_settings(get_current_context(), SETTINGS))

@@ -7,7 +7,6 @@ import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import get_current_context
@@ -33,6 +32,7 @@ from ml_tasks.records import STAGES
 from ml_tasks.release.audit import acting
 from operators.form import SETTINGS
 from operators.started import why_started
+from operators.task_context import config_file, form_settings, who_started
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ PASSING = (
     TrainingStopped,
     WorkersLost,
 )
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
 
 
 def run_stage(stage: str, shard: int | None = None) -> dict[str, Any]:
@@ -82,16 +81,6 @@ def gate_opens() -> bool:
         return sequences.gate_opens(get_current_context()["run_id"], config_file())
 
 
-def config_file() -> Path:
-    """Where the settings are that a run begins with."""
-    return Path(os.environ.get("MAMMO_CONFIG", DEFAULT_CONFIG))
-
-
-def who_started(context: Any) -> str:
-    """Who triggered the run on the page; empty where the schedule or an event did."""
-    return str(getattr(context.get("dag_run"), "triggering_user_name", None) or "")
-
-
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Around the work of a task: its errors as Airflow's, with what to do as the log's last lines.
@@ -119,8 +108,7 @@ def as_task_error(error: MammoError) -> AirflowException:
 
 def chosen_settings(context: Any) -> dict[str, Any]:
     """What the form sets; else the data that the newest new-data event announces."""
-    chosen = {setting: context["params"].get(field) for field, setting in SETTINGS.items()}
-    chosen = {key: value for key, value in chosen.items() if value not in (None, "")}
+    chosen = form_settings(context, SETTINGS)
     if "paths.raw" in chosen:  # an announced snapshot is of the announced folder
         return chosen
     return announced_settings(context) | chosen
