@@ -13,7 +13,7 @@ from ml_tasks import housekeeping
 from ml_tasks.config import Config, save_config
 from ml_tasks.release.audit import read_audit
 from tests.dags.described import DAGS, describe
-from tests.test_housekeeping import folders, run_of, settings
+from tests.old_folders import folders, run_of, settings
 
 FILE = DAGS / "mammography_housekeeping.py"
 
