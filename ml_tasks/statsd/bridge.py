@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
@@ -65,13 +67,19 @@ class Bridge:
         size = Gauge("mammo_disk_size_bytes", "The volume's size", ["path"], registry=self.registry)
         for disk in disks:
             # A volume that has gone must not take the other figures with it: it shows NaN.
-            free.labels(str(disk)).set_function(lambda disk=disk: _usage(disk)[0])
-            size.labels(str(disk)).set_function(lambda disk=disk: _usage(disk)[1])
+            free.labels(str(disk)).set_function(partial(_free, disk))
+            size.labels(str(disk)).set_function(partial(_size, disk))
 
 
-def _usage(disk: Path) -> tuple[float, float]:
+def _free(disk: Path) -> float:
     try:
-        usage = shutil.disk_usage(disk)
+        return float(shutil.disk_usage(disk).free)
     except OSError:
-        return float("nan"), float("nan")
-    return float(usage.free), float(usage.total)
+        return math.nan
+
+
+def _size(disk: Path) -> float:
+    try:
+        return float(shutil.disk_usage(disk).total)
+    except OSError:
+        return math.nan

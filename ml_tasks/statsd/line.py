@@ -26,7 +26,7 @@ class LineRefused(ValueError):
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading; a timer's value is in seconds, `step` is a gauge's change instead of its value."""
+    """One reading; a time's value is in seconds, `step` says that a gauge's value is a change."""
 
     kind: Kind
     name: str

@@ -47,7 +47,8 @@ def test_a_signed_gauge_is_a_step(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     ["", "a", "a:1", ":1|c", "9a:1|c", "a:|c", "a:x|c", "a:nan|g", "a:inf|g", "a:1|s", "a:1|c|0.5",
-     "a:1|c|@0", "a:1|c|@2", "a:1|c|@0.1|x", "a,b:1|c", "a,=b:1|c", "a,le=1:1|ms", "a,__name__=b:1|c"],
+     "a:1|c|@0", "a:1|c|@2", "a:1|c|@0.1|x", "a,b:1|c", "a,=b:1|c", "a,le=1:1|ms",
+     "a,__name__=b:1|c"],
 )  # fmt: skip
 def test_anything_else_is_refused_and_quoted(line: str) -> None:
     with pytest.raises(LineRefused, match="'"):
