@@ -13,7 +13,8 @@ WORKDIR /opt/mammo
 COPY app ./
 # In its development form, beside the files that image builds read from the checkout.
 RUN useradd --uid 50000 --gid 0 --home-dir /opt/airflow --no-create-home airflow \
- && install -d -o 50000 -g 0 -m 0775 /opt/airflow /opt/airflow/logs /mammo \
+ && install -d -o 50000 -g 0 -m 0775 /opt/airflow /opt/airflow/logs /opt/airflow/mlflow /mammo \
+ && install -d -o 999 -g 0 -m 0755 /keys \
  && pip install --quiet --no-deps --no-build-isolation --no-index --no-cache-dir -e . \
  && python -m compileall -q -j 0 /opt/mammo
 USER 50000:0
