@@ -122,12 +122,12 @@ class ServingStack:
     def _start_front(self) -> Container:
         front = self.engine.containers.run(
             NGINX,
-            ["nginx", "-c", "/etc/mammography/front.conf"],
+            ["nginx", "-c", "/etc/mammo/front.conf"],
             detach=True,
             user="999:999",
             network=self.network,
-            tmpfs={"/tmp": "rw,noexec,nosuid,size=512m"},
-            volumes={str(FRONT): {"bind": "/etc/mammography/front.conf", "mode": "ro"}},
+            tmpfs={"/tmp": "rw,noexec,nosuid,size=256m"},
+            volumes={str(FRONT): {"bind": "/etc/mammo/front.conf", "mode": "ro"}},
             **confined(1 << 30, 32),
         )
         deadline = time.monotonic() + 20
