@@ -1,7 +1,8 @@
 #!/bin/sh
 # PostgreSQL of the stack, as user 999 in any image that has its programs on PATH: makes the
 # database in $PGDATA on the first start, then becomes the server.
-# Wants POSTGRES_PASSWORD; POSTGRES_USER, POSTGRES_DB and PGDATA have the values below otherwise.
+# Wants POSTGRES_PASSWORD; POSTGRES_USER, POSTGRES_DB and PGDATA have the values below otherwise;
+# POSTGRES_MORE_DBS names further databases of that user.
 # Arguments go to the server:  sh postgres.sh -c max_connections=200
 set -eu
 : "${PGDATA:=/var/lib/postgresql/data/pgdata}"
@@ -22,10 +23,10 @@ make_database() {
     --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --data-checksums
   rm -f "$secret"
   echo 'host all all all scram-sha-256' >>"$new/pg_hba.conf"
-  if [ "$POSTGRES_DB" != postgres ]; then
-    echo "CREATE DATABASE \"$POSTGRES_DB\";" |
+  for name in "$POSTGRES_DB" ${POSTGRES_MORE_DBS:-}; do
+    [ "$name" = postgres ] || echo "CREATE DATABASE \"$name\";" |
       postgres --single -D "$new" postgres >/dev/null
-  fi
+  done
   sync
   mv "$new" "$PGDATA"
 }

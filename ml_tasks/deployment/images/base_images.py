@@ -28,9 +28,10 @@ DOCKERFILE = "docker/base.Dockerfile"
 _REGISTRY_SETTINGS = "docker/registry.yml"
 SERVICE_USER = 999  # and its group: upstream's postgres and redis have it in their own images
 # One tree for all services: what they share is there once. The number rises with its contents.
-DEBIAN = "mammography-debian-services:bookworm-1"
+DEBIAN = "mammography-debian-services:bookworm-2"
 _PACKAGES = (
     "ca-certificates",
+    "curl",  # asks in the health checks
     "docker-registry",
     "nginx-light",
     "openssl",

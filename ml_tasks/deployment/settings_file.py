@@ -1,0 +1,120 @@
+"""The file .env: what this machine's stack is set to, its secrets drawn at random and kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ml_tasks.errors import StackError
+
+NAME = ".env"
+SOCKET = Path("/var/run/docker.sock")
+AIRFLOW_UID = 50000  # as whom the images run where root starts the stack
+_LINE = re.compile(r"^([A-Za-z_]\w*)=(.*)$")
+_HEAD = """\
+# The settings of this machine's stack, made by `make up`; read by docker compose.
+# It holds every secret of the stack: keep it private, and with your backups. What stands here is
+# never replaced by itself; a line that is missing is added.
+"""
+
+
+def ensure_settings(project: Path) -> dict[str, str]:
+    """Every setting of the file, which is made, or completed, first; it alone may read it.
+
+    Raises:
+        StackError: the file cannot be read or holds what is no setting, or an empty secret.
+    """
+    path = project / NAME
+    found = read_settings(project) if path.exists() else {}
+    missing = {name: make() for name, make in _makers(project).items() if name not in found}
+    empty = [name for name in _SECRETS if name in found and not found[name]]
+    if empty:
+        raise StackError(f"{path}: {', '.join(empty)} is empty; give a value, or remove the line")
+    if missing or not path.exists():
+        change_settings(project, missing)
+    path.chmod(0o600)
+    return {**found, **missing}
+
+
+def read_settings(project: Path) -> dict[str, str]:
+    """The settings as they stand in the file; of a name that stands twice the last counts.
+
+    Raises:
+        StackError: there is no such file, or a line is no setting.
+    """
+    path = project / NAME
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise StackError(f"{path} is not there: `make up` makes it") from None
+    except OSError as error:
+        raise StackError(f"{path} cannot be read ({error.strerror}); run as its owner") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.match(line.strip())
+        if match is None:
+            raise StackError(f"{path}, line {number}: no setting of the form NAME=value")
+        found[match[1]] = match[2].strip().strip("\"'")
+    return found
+
+
+def change_settings(project: Path, settings: Mapping[str, str]) -> None:
+    """Gives settings other values, or adds them, as a whole new file that takes its place."""
+    path = project / NAME
+    before = path.read_text() if path.exists() else _HEAD
+    kept = [line for line in before.splitlines() if line.partition("=")[0] not in settings]
+    lines = [*kept, *(f"{name}={value}" for name, value in settings.items()), ""]
+    new = path.with_name(f"{path.name}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
+    with os.fdopen(handle, "w") as stream:
+        stream.write("\n".join(lines))
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.replace(path)
+
+
+def _hex() -> str:
+    return secrets.token_hex(32)
+
+
+def _fernet() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+_SECRETS: dict[str, Callable[[], str]] = {
+    "POSTGRES_PASSWORD": _hex,
+    "REDIS_PASSWORD": _hex,
+    "REGISTRY_PASSWORD": _hex,
+    "AIRFLOW_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(15),
+    "AIRFLOW_API_SECRET": _hex,
+    "AIRFLOW_JWT_SECRET": _hex,
+    "AIRFLOW_FERNET_KEY": _fernet,
+    "MAMMO_PSEUDONYM_KEY": _hex,  # another one gives other patients: docs/data.md
+}
+
+
+def _makers(project: Path) -> dict[str, Callable[[], str]]:
+    return {
+        "COMPOSE_PROJECT_NAME": lambda: "mammography",
+        "MAMMO_SHARED": lambda: str((project / "shared").absolute()),
+        "MAMMO_UID": lambda: str(os.getuid() or AIRFLOW_UID),
+        "DOCKER_GID": _docker_group,
+        **_SECRETS,
+    }
+
+
+def _docker_group() -> str:
+    try:
+        return str(SOCKET.stat().st_gid)
+    except OSError as error:
+        raise StackError(
+            f"{SOCKET}: {error.strerror}; start the Docker engine, or write the group that owns "
+            f"its socket into {NAME} as DOCKER_GID"
+        ) from error

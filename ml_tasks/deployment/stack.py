@@ -1,0 +1,207 @@
+"""`make up`, `down`, `logs` and `scale`: the whole stack by a word."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ml_tasks.deployment.compose import Compose, docker
+from ml_tasks.deployment.settings_file import (
+    change_settings,
+    ensure_settings,
+    read_settings,
+)
+from ml_tasks.deployment.shared_volume import ensure_shared_volume
+from ml_tasks.errors import StackError
+
+Say = Callable[[str], None]
+
+IMAGES = (
+    "mammography-airflow", "mammography-postgres:15", "mammography-redis:7",
+    "mammography-registry:2", "mammography-nginx:1",
+)  # fmt: skip
+_LIVE = "mammography.live"  # the label of the containers that deploy_service starts
+_HEALTHY_SECONDS = 600.0
+
+
+def stack(project: Path) -> Compose:
+    """The stack as its settings stand.
+
+    Raises:
+        StackError: it was never set up here.
+    """
+    settings = read_settings(project)
+    return Compose(project, settings, profiles(settings))
+
+
+def profiles(settings: dict[str, str]) -> tuple[str, ...]:
+    """MAMMO_PROFILES of the settings; else gpu where the engine knows NVIDIA's runtime, or cpu."""
+    named = tuple(settings.get("MAMMO_PROFILES", "").replace(",", " ").split())
+    if named:
+        return named
+    runtimes = json.loads(docker("info", "--format", "{{json .Runtimes}}"))
+    return ("gpu",) if "nvidia" in runtimes else ("cpu",)
+
+
+def up(project: Path, say: Say) -> None:
+    """Makes what is missing, starts everything, and returns once every part is healthy.
+
+    Raises:
+        StackError: something cannot be had or does not come up; says what and why.
+    """
+    docker("version")
+    settings = ensure_settings(project)
+    shared = Path(settings["MAMMO_SHARED"])
+    ensure_shared_volume(shared, project, int(settings["MAMMO_UID"]))
+    compose = Compose(project, settings, profiles(settings))
+    ensure_images(project, compose.profiles, say)
+    say(f"starting the stack {compose.name} (profiles {', '.join(compose.profiles)})")
+    begin = time.monotonic()
+    compose.run("up", "--detach", "--remove-orphans")
+    wait_until_healthy(compose)
+    say(f"every part is healthy ({time.monotonic() - begin:.0f} s)")
+    serve(compose, say)
+    _say_addresses(settings, project, say)
+
+
+def ensure_images(project: Path, wanted: tuple[str, ...], say: Say) -> None:
+    """Builds the images that are missing or older than the checkout.
+
+    A machine without a network has them from a bundle, and no environment to build them with.
+
+    Raises:
+        StackError: they cannot be built.
+    """
+    kind = "gpu" if "gpu" in wanted else "cpu"
+    needed = (*IMAGES, f"mammography-{kind}")
+    missing = [image for image in needed if not _is_there(image)]
+    if not missing and not (project / ".venv").exists():
+        return
+    if missing:
+        say(f"to be made: {', '.join(missing)}")
+    commands = (["./setup_ml.sh"], [".venv/bin/mammo", "images", "--kind", kind])
+    for command in commands:
+        if subprocess.run(command, cwd=project, check=False).returncode:
+            raise StackError(
+                f"`{' '.join(command)}` failed; what is above says why. On a machine without a "
+                "network: make bundle elsewhere, then make install-bundle here"
+            )
+
+
+def serve(compose: Compose, say: Say) -> None:
+    """Puts what `production` names into service, if anything was released yet."""
+    try:
+        said = compose.exec("builder", ["mammo", "deploy_service"])
+    except StackError as error:
+        say(f"the inference service does not answer yet: {error}")
+        return
+    if said.strip():
+        say(said.strip().splitlines()[-1])
+
+
+def down(project: Path, say: Say) -> None:
+    """Ends every container of the stack; what it keeps lies on its volumes and stays."""
+    compose = stack(project)
+    network = f"{compose.name}_default"
+    found = docker("ps", "--all", "--quiet", "--filter", f"label={_LIVE}={network}").split()
+    for container in found:
+        docker("stop", "--time", "10", container)
+        docker("rm", container)
+    compose.run("down", "--remove-orphans")
+    say("the stack is down; its data are kept")
+
+
+def logs(project: Path, services: list[str]) -> None:
+    """Follows what the services write, until Ctrl-C."""
+    try:
+        stack(project).run("logs", "--follow", "--tail", "100", *services)
+    except KeyboardInterrupt:
+        return
+
+
+def scale(project: Path, workers: int | None, gpu: int | None, say: Say) -> None:
+    """Sets how many workers there are, for good, and how many trainings may go at once.
+
+    Raises:
+        StackError: no number was given, or compose refuses.
+    """
+    numbers = {"MAMMO_WORKERS": workers, "MAMMO_GPU_WORKERS": gpu}
+    chosen = {name: str(number) for name, number in numbers.items() if number is not None}
+    if not chosen:
+        raise StackError("say how many: make scale WORKERS=3, make scale GPU=2")
+    change_settings(project, chosen)
+    compose = stack(project)
+    compose.run("up", "--detach")
+    if gpu is not None:
+        slots = [
+            "airflow",
+            "pools",
+            "set",
+            "gpu",
+            str(max(gpu, 1)),
+            "one training on each GPU worker",
+        ]
+        compose.exec("scheduler", slots)
+    say(", ".join(f"{name}={number}" for name, number in chosen.items()))
+
+
+def wait_until_healthy(compose: Compose, seconds: float = _HEALTHY_SECONDS) -> None:
+    """Returns once every container with a health check is healthy and those that end ended well.
+
+    Raises:
+        StackError: one ended badly, or is not healthy in time; its last lines are quoted.
+    """
+    deadline = time.monotonic() + seconds
+    while waiting := _not_healthy(compose):
+        if time.monotonic() > deadline:
+            name = waiting[0]
+            raise StackError(
+                f"not healthy after {seconds:.0f} s: {', '.join(waiting)}; the end of {name}'s "
+                f"log:\n{_tail(name)}"
+            )
+        time.sleep(1)
+
+
+def _not_healthy(compose: Compose) -> list[str]:
+    """The containers that are not up yet.
+
+    Raises:
+        StackError: one ended with an error, and will not be started again.
+    """
+    waiting = []
+    for each in json.loads(docker("inspect", *compose.containers(stopped=True)) or "[]"):
+        state, name = each["State"], each["Name"].lstrip("/")
+        ends = each["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
+        if ends and state["Status"] == "exited" and state["ExitCode"]:
+            raise StackError(f"{name} ended with status {state['ExitCode']}:\n{_tail(name)}")
+        if ends and state["Status"] != "exited":
+            waiting.append(name)
+        healthy = state.get("Health", {}).get("Status", "healthy") == "healthy"
+        if not ends and not (state["Status"] == "running" and healthy):
+            waiting.append(name)
+    return waiting
+
+
+def _tail(name: str) -> str:
+    done = subprocess.run(
+        ["docker", "logs", "--tail", "15", name], capture_output=True, text=True, check=False
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+def _is_there(image: str) -> bool:
+    command = ["docker", "image", "inspect", image]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _say_addresses(settings: dict[str, str], project: Path, say: Say) -> None:
+    ports = {"Airflow": ("AIRFLOW_PORT", 8080), "the service": ("SERVICE_PORT", 8001)}
+    ports |= {"MLflow": ("MLFLOW_PORT", 5001)}
+    for name, (variable, port) in ports.items():
+        say(f"{name:12} http://localhost:{settings.get(variable, port)}")
+    say(f"login        admin, with AIRFLOW_ADMIN_PASSWORD of {project / '.env'}")
+    shared = settings["MAMMO_SHARED"]
+    say(f"your data    {shared}/data/raw; what the stack is set to: {shared}/config.yaml")
