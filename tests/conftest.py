@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, stop_airflow
 from ml_tasks.local_stack.airflow_api import AirflowApi
@@ -50,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by the fixtures that they use, so that none is forgotten."""
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        if names & {"engine", "engine_place", "serving_base"}:
+        if names & {"engine", "engine_place", "serving_base", "stack_images", "base_images"}:
             item.add_marker("docker")
         if "airflow" in names:
             item.add_marker("airflow")
@@ -104,6 +105,22 @@ def serving_base(engine: docker.DockerClient) -> str:
     from ml_tasks.release.serving_base import ensure_serving_base
 
     return ensure_serving_base(engine, WHEELS)
+
+
+@pytest.fixture(scope="session")
+def stack_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+    """The images of Airflow's roles and workers (no CUDA), made where they are missing or old."""
+    from ml_tasks.deployment.images.stack_images import ensure_stack_images
+
+    return ensure_stack_images(engine, WHEELS)
+
+
+@pytest.fixture(scope="session")
+def base_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+    """The images of the services around Airflow, pulled or of Debian's packages."""
+    from ml_tasks.deployment.images.base_images import ensure_base_images
+
+    return ensure_base_images(engine)
 
 
 @pytest.fixture(scope="session")
