@@ -39,7 +39,7 @@ class RunningPrometheus:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
-    def wait_for(self, expression: str, seconds: float = 60) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str, seconds: float = 180) -> list[dict[str, Any]]:
         """The series of a query, as soon as there are any."""
         deadline = time.monotonic() + seconds
         while not (found := self.query(expression)):

@@ -66,15 +66,28 @@ def seen(
     ask(service)
     airflow.api.wait_for_dag(DAG)
     airflow.api.pause(DAG, False)
-    for fail, end in ((False, "success"), (True, "failed")):
-        run = airflow.api.trigger(DAG, {"fail": fail})
-        prometheus.wait_for(f'airflow_ti_running{{dag_id="{DAG}", task_id="work"}} == 1')
-        prometheus.wait_for(f'airflow_dagrun_duration_{end}_seconds_count{{dag_id="{DAG}"}} > 0')
-        assert airflow.api.run(DAG, run.dag_run_id).state == end
+    run_to_end(airflow, prometheus, fail=True)
+    run_to_end(airflow, prometheus, fail=False)
+    # A task is queued for a moment only, and Airflow looks once a second.
+    for _ in range(5):
+        if prometheus.query(f'airflow_ti_queued{{dag_id="{DAG}"}}'):
+            break
+        run_to_end(airflow, prometheus, fail=False)
     prometheus.wait_for(f'airflow_ti_failures_total{{dag_id="{DAG}"}} > 0')
     ask(service)
     prometheus.wait_for("mammo_quality_warnings_total > 0")
     return prometheus
+
+
+def run_to_end(airflow: LocalAirflow, prometheus: RunningPrometheus, fail: bool) -> None:
+    """One run of `metered`, until Prometheus has its end."""
+    ended = f"airflow_dagrun_duration_{'failed' if fail else 'success'}_seconds_count"
+    found = prometheus.query(f'{ended}{{dag_id="{DAG}"}}')
+    before = float(found[0]["value"][1]) if found else 0.0
+    run = airflow.api.trigger(DAG, {"fail": fail})
+    prometheus.wait_for(f'airflow_ti_running{{dag_id="{DAG}", task_id="work"}} == 1')
+    prometheus.wait_for(f'{ended}{{dag_id="{DAG}"}} > {before}')
+    assert airflow.api.run(DAG, run.dag_run_id).state == ("failed" if fail else "success")
 
 
 def ask(service: httpx.Client) -> None:
@@ -133,9 +146,8 @@ def test_the_failure_is_alerted_and_nothing_that_is_well(seen: RunningPrometheus
 
 def test_a_stage_is_timed_in_seconds(seen: RunningPrometheus) -> None:
     (work,) = seen.query(f'airflow_task_duration_seconds_sum{{dag_id="{DAG}", task_id="work"}}')
-    assert 8 <= float(work["value"][1]) < 120
     (count,) = seen.query(f'airflow_task_duration_seconds_count{{dag_id="{DAG}", task_id="work"}}')
-    assert float(count["value"][1]) == 2
+    assert 4 <= float(work["value"][1]) / float(count["value"][1]) < 60
 
 
 def test_the_first_failure_is_a_step_that_increase_sees(seen: RunningPrometheus) -> None:
