@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import docker
 import pytest
@@ -22,8 +22,16 @@ from ml_tasks.local_stack.engine import Engine, ensure_engine, stop_engine
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
 
+if TYPE_CHECKING:
+    from tests.statsd.bridge_process import RunningBridge
+
 # The runs in a real scheduler are shared by the tests of Airflow and of its page.
-pytest_plugins = ["tests.airflow.shared_runs", "tests.airflow.questions"]
+pytest_plugins = [
+    "tests.airflow.shared_runs",
+    "tests.airflow.questions",
+    "tests.statsd.bridge_process",
+    "tests.deployment.prometheus_program",
+]
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Downloaded wheels are kept between test runs, as `make demo` keeps them; nothing else is shared.
@@ -125,7 +133,10 @@ def base_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
 
 @pytest.fixture(scope="session")
 def airflow(
-    stack_state: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+    stack_state: Path,
+    registry: Registry,
+    statsd_bridge: RunningBridge,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalAirflow]:
     """A real scheduler; its configuration keeps every folder below a temporary root."""
     root = tmp_path_factory.mktemp("project")
@@ -141,7 +152,8 @@ def airflow(
     config = load_config(PROJECT / "config.yaml", overrides)
     save_config(config, root / "config.yaml")
     _copy_dags(root)
-    settings = AirflowSettings(stack_state, free_ports(1)[0], root, root / "config.yaml")
+    told = statsd_bridge.airflow_settings() | {"AIRFLOW__SCHEDULER__TI_METRICS_INTERVAL": "1"}
+    settings = AirflowSettings(stack_state, free_ports(1)[0], root, root / "config.yaml", told)
     api = ensure_airflow(settings)
     yield LocalAirflow(api, settings, config, root)
     api.close()
