@@ -203,6 +203,5 @@ def _say_addresses(settings: dict[str, str], project: Path, say: Say) -> None:
     for name, (variable, port) in ports.items():
         say(f"{name:12} http://localhost:{settings.get(variable, port)}")
     say(f"login        admin, with AIRFLOW_ADMIN_PASSWORD of {project / '.env'}")
-    say(
-        f"your data    {settings['MAMMO_SHARED']}/data/raw, settings {settings['MAMMO_SHARED']}/config.yaml"
-    )
+    shared = settings["MAMMO_SHARED"]
+    say(f"your data    {shared}/data/raw; what the stack is set to: {shared}/config.yaml")

@@ -46,6 +46,7 @@ class TaskInstance(BaseModel):
     duration: float | None = None
     queue: str | None = None
     pool: str | None = None
+    hostname: str | None = None  # of the worker that runs it
 
     @property
     def name(self) -> str:
