@@ -77,6 +77,7 @@ class ArchiveWriter:
         self._stream = stream
         self._parts: list[Part] = []
         self.about: dict[str, Any] = {}
+        self.identity = ""  # once it is finished
 
     def add(self, name: str, chunks: Iterable[bytes]) -> Part:
         """Writes one part; its header, which states the length, is filled in afterwards."""
@@ -97,14 +98,14 @@ class ArchiveWriter:
         self._parts.append(part)
         return part
 
-    def finish(self, kind: str) -> str:
-        """Writes the list and the end; gives the archive's identity."""
+    def finish(self, kind: str) -> None:
+        """Writes the list and the end; the archive has its identity then."""
         parts = {part.name: {"bytes": part.size, "sha256": part.sha256} for part in self._parts}
         content = {"format": _FORMAT, "kind": kind, "about": self.about, "parts": parts}
         listed = json.dumps(content, indent=1, sort_keys=True).encode()
         self.add(_LIST, [listed])
         self._stream.write(bytes(2 * _BLOCK))
-        return hashlib.sha256(listed).hexdigest()
+        self.identity = hashlib.sha256(listed).hexdigest()
 
 
 @contextmanager
@@ -173,9 +174,7 @@ def _members(path: Path, stream: BinaryIO) -> dict[str, tarfile.TarInfo]:
     return found
 
 
-def _list(
-    path: Path, kind: str, stream: BinaryIO, members: dict[str, tarfile.TarInfo]
-) -> bytes:
+def _list(path: Path, kind: str, stream: BinaryIO, members: dict[str, tarfile.TarInfo]) -> bytes:
     member = members.pop(_LIST, None)
     if member is None or member.size > _LIST_BYTES:
         raise ArchiveRefused(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 from ml_tasks.deployment.streams import ChunkReader
 from ml_tasks.errors import ArchiveRefused, StackError
 
 _CHUNK = 1 << 20
-_ALIKE = tarfile.GNU_FORMAT
+_ALIKE: Literal[1] = 1  # tarfile.GNU_FORMAT: long names and large files alike
 # What writers on the volume leave beside what they are at; none of it is ever read.
 _PASSING = (".tmp", ".old", ".lock")
 
@@ -25,10 +25,15 @@ def packed(root: Path, names: Iterable[str]) -> Iterator[bytes]:
     Raises:
         StackError: there is something besides files and folders, or it may not be read.
     """
-    for name in names:
+    return packed_as({name: root / name for name in names})
+
+
+def packed_as(places: Mapping[str, Path]) -> Iterator[bytes]:
+    """As `packed`, of files and folders from anywhere under the names that they shall have."""
+    for name, path in places.items():
         # A folder that lies on another disk, behind a link, is a folder all the same.
-        for path, inside in _within((root / name).resolve(), name):
-            yield from _entry(path, inside)
+        for each, inside in _within(path.resolve(), name):
+            yield from _entry(each, inside)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

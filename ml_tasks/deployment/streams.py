@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
 from ml_tasks.errors import StackError
@@ -15,8 +15,13 @@ _GZIP = 31  # zlib's number for the form of gzip with the widest window
 _FAST = 1  # three times as fast as the usual level, for a tenth more bytes
 
 
-def output_of(command: Sequence[str], what: str, data: bytes = b"") -> Iterator[bytes]:
-    """What a program writes, as it comes; `data` is what it reads.
+def output_of(
+    command: Sequence[str],
+    what: str,
+    data: bytes = b"",
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[bytes]:
+    """What a program writes, as it comes. It reads `data`; `warn` hears what else it says.
 
     Raises:
         StackError: it failed, so that what came is not all; `what` says what was tried.
@@ -35,6 +40,10 @@ def output_of(command: Sequence[str], what: str, data: bytes = b"") -> Iterator[
                 program.kill()
                 raise
         _check(program.returncode, words, what)
+        if warn is not None:
+            words.seek(0)
+            for line in words:
+                warn(line.decode(errors="replace").strip())
 
 
 def feed(command: Sequence[str], chunks: Iterable[bytes], what: str) -> None:
