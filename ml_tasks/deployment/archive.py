@@ -1,7 +1,7 @@
 """One file of many parts: written whole or not at all, and refused unless every byte is as listed.
 
-A plain tar of flat names. What it holds, with the SHA-256 of each part, stands in its last member,
-so that a file that was cut short anywhere has no such list.
+A plain tar of flat names. What it holds, with the SHA-256 of each part, stands in a list at its
+end, and the list's own SHA-256 after that: a file that was cut short anywhere lacks them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ml_tasks.storage import storage_errors
 BACKUP, BUNDLE = "backup", "bundle"
 _MAKERS = {BACKUP: "make restore", BUNDLE: "make install-bundle"}
 _LIST = "manifest.json"
+_SUM = "manifest.sha256"  # its content alone; so the archive's identity
 _FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 _BLOCK = tarfile.BLOCKSIZE
@@ -103,9 +104,10 @@ class ArchiveWriter:
         parts = {part.name: {"bytes": part.size, "sha256": part.sha256} for part in self._parts}
         content = {"format": _FORMAT, "kind": kind, "about": self.about, "parts": parts}
         listed = json.dumps(content, indent=1, sort_keys=True).encode()
-        self.add(_LIST, [listed])
-        self._stream.write(bytes(2 * _BLOCK))
         self.identity = hashlib.sha256(listed).hexdigest()
+        self.add(_LIST, [listed])
+        self.add(_SUM, [self.identity.encode()])
+        self._stream.write(bytes(2 * _BLOCK))
 
 
 @contextmanager
@@ -175,12 +177,16 @@ def _members(path: Path, stream: BinaryIO) -> dict[str, tarfile.TarInfo]:
 
 
 def _list(path: Path, kind: str, stream: BinaryIO, members: dict[str, tarfile.TarInfo]) -> bytes:
-    member = members.pop(_LIST, None)
-    if member is None or member.size > _LIST_BYTES:
+    member, check = members.pop(_LIST, None), members.pop(_SUM, None)
+    if member is None or check is None or max(member.size, check.size) > _LIST_BYTES:
         raise ArchiveRefused(
             f"{path} lacks {_LIST}: it is no archive of this pipeline, or it was cut short; {_COPY}"
         )
-    listed = b"".join(_read(stream, member.offset_data, member.size))
+    listed, stated = (
+        b"".join(_read(stream, each.offset_data, each.size)) for each in (member, check)
+    )
+    if hashlib.sha256(listed).hexdigest().encode() != stated:
+        raise ArchiveRefused(f"{path}: {_LIST} was altered; {_COPY}")
     try:
         content = json.loads(listed)
         found, version = content["kind"], content["format"]
