@@ -27,16 +27,16 @@ user:             ## NAME=anna ROLE=viewer|operator|admin: a login with a passwo
 	$(STACK) user $(NAME) $(if $(ROLE),--role $(ROLE)) $(ARGS)
 
 backup:           ## TO=DIR: database, releases, registry, audit log and settings in one archive
-	$(STACK) backup $(TO)
+	$(STACK) backup "$(TO)" $(ARGS)
 
-restore:          ## FROM=ARCHIVE: into an empty stack
-	$(STACK) restore $(FROM)
+restore:          ## FROM=ARCHIVE: into an empty stack; ARGS=--replace into one that is there
+	$(STACK) restore "$(FROM)" $(ARGS)
 
 bundle:           ## TO=FILE: all that a machine without a network needs
-	$(STACK) bundle $(TO)
+	$(STACK) bundle "$(TO)"
 
 install-bundle:   ## FROM=FILE: sets the stack up without a network
-	$(STACK) install-bundle $(FROM)
+	$(STACK) install-bundle "$(FROM)"
 
 images: setup     ## the images of the stack, built where anything changed
 	.venv/bin/mammo images

@@ -127,6 +127,10 @@ class StackError(MammoError):
     """The local stack (engine, registry, Airflow, TensorBoard) could not be started."""
 
 
+class ArchiveRefused(StackError):
+    """A backup or a bundle is damaged, altered, or of something else; nothing was touched."""
+
+
 class GateRefused(MammoError):
     """The gate's verdict is not PASS: a normal outcome, told apart by its exit status."""
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.deployment import stack, users
+from ml_tasks.deployment.backup import back_up
+from ml_tasks.deployment.bundle import make_bundle
+from ml_tasks.deployment.install_bundle import install_bundle
+from ml_tasks.deployment.restore import restore
 from ml_tasks.errors import MammoError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -57,12 +61,33 @@ def _parser() -> argparse.ArgumentParser:
     user.add_argument("--role", choices=users.ROLES, help="a new account, or another role")
     user.add_argument("--reset", action="store_true", help="another password")
     user.add_argument("--remove", action="store_true", help="takes the account away")
+    _add_keeping(add)
     return parser
 
 
 def _user(chosen: argparse.Namespace) -> None:
     asked = users.UserRequest(chosen.name, chosen.role, chosen.reset, chosen.remove)
     users.user(stack.stack(chosen.project), asked, say)
+
+
+def _add_keeping(add: Callable[..., Any]) -> None:
+    """What keeps the stack, and what carries it to another machine."""
+    keep = add(
+        "backup", lambda c: back_up(c.project, c.folder, say, c.runs), "all of it in one archive"
+    )
+    keep.add_argument("folder", type=Path, help="where the archive shall lie")
+    keep.add_argument("--runs", action="store_true", help="with all runs, and Airflow's task logs")
+    again = add(
+        "restore", lambda c: restore(c.project, c.archive, say, c.replace), "from such an archive"
+    )
+    again.add_argument("archive", type=Path)
+    again.add_argument("--replace", action="store_true", help="after a backup of what is here")
+    carry = add("bundle", lambda c: make_bundle(c.project, c.file, say), "for a machine offline")
+    carry.add_argument("file", type=Path, help="the archive that is to be made")
+    install = add(
+        "install-bundle", lambda c: install_bundle(c.project, c.file, say), "and there, the stack"
+    )
+    install.add_argument("file", type=Path)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def ensure_settings(project: Path) -> dict[str, str]:
 
 
 def read_settings(project: Path) -> dict[str, str]:
-    """The settings as they stand in the file; of a name that stands twice the last counts.
+    """The settings as they stand in the file.
 
     Raises:
         StackError: there is no such file, or a line is no setting.
@@ -54,13 +54,22 @@ def read_settings(project: Path) -> dict[str, str]:
         raise StackError(f"{path} is not there: `make up` makes it") from None
     except OSError as error:
         raise StackError(f"{path} cannot be read ({error.strerror}); run as its owner") from error
+    return parse_settings(text, str(path))
+
+
+def parse_settings(text: str, place: str) -> dict[str, str]:
+    """The settings in the text of such a file; of a name that stands twice the last counts.
+
+    Raises:
+        StackError: a line of `place` is no setting.
+    """
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line.strip())
         if match is None:
-            raise StackError(f"{path}, line {number}: no setting of the form NAME=value")
+            raise StackError(f"{place}, line {number}: no setting of the form NAME=value")
         found[match[1]] = match[2].strip().strip("\"'")
     return found
 

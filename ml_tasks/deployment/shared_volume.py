@@ -11,7 +11,7 @@ from ml_tasks.errors import StackError
 # What config.yaml's paths name, below the folder in which it lies.
 FOLDERS = (
     "data/raw", "cache", "splits", "runs", "releases", "model", "logs", "snapshots", "drift",
-    "scoring",
+    "scoring", "keras",
 )  # fmt: skip
 STATISTICS = "statistics"
 SERVICE_UID = 10001  # as whom the inference image runs

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ml_tasks.deployment.compose import Compose, docker
+from ml_tasks.deployment.image_sources import stale_images
 from ml_tasks.deployment.settings_file import (
     change_settings,
     ensure_settings,
     read_settings,
 )
 from ml_tasks.deployment.shared_volume import ensure_shared_volume
+from ml_tasks.deployment.unfinished_restore import refuse_unfinished
 from ml_tasks.errors import StackError
 
 Say = Callable[[str], None]
@@ -52,6 +54,7 @@ def up(project: Path, say: Say) -> None:
     Raises:
         StackError: something cannot be had or does not come up; says what and why.
     """
+    refuse_unfinished(project)
     docker("version")
     settings = ensure_settings(project)
     shared = Path(settings["MAMMO_SHARED"])
@@ -78,16 +81,19 @@ def ensure_images(project: Path, wanted: tuple[str, ...], say: Say) -> None:
     kind = "gpu" if "gpu" in wanted else "cpu"
     needed = (*IMAGES, f"mammography-{kind}")
     missing = [image for image in needed if not _is_there(image)]
+    missing += stale_images(project, (image for image in needed if image not in missing))
     if not missing and not (project / ".venv").exists():
         return
     if missing:
-        say(f"to be made: {', '.join(missing)}")
+        say(f"to be made for this version of the code: {', '.join(missing)}")
     commands = (["./setup_ml.sh"], [".venv/bin/mammo", "images", "--kind", kind])
     for command in commands:
         if subprocess.run(command, cwd=project, check=False).returncode:
             raise StackError(
-                f"`{' '.join(command)}` failed; what is above says why. On a machine without a "
-                "network: make bundle elsewhere, then make install-bundle here"
+                f"`{' '.join(command)}` failed, so these images are missing or of another version "
+                f"of the code: {', '.join(missing) or 'none'}; what is above says why. On a "
+                "machine without a network: make bundle from this revision elsewhere, then make "
+                "install-bundle here"
             )
 
 
@@ -148,14 +154,17 @@ def scale(project: Path, workers: int | None, gpu: int | None, say: Say) -> None
     say(", ".join(f"{name}={number}" for name, number in chosen.items()))
 
 
-def wait_until_healthy(compose: Compose, seconds: float = _HEALTHY_SECONDS) -> None:
-    """Returns once every container with a health check is healthy and those that end ended well.
+def wait_until_healthy(
+    compose: Compose, seconds: float = _HEALTHY_SECONDS, service: str = ""
+) -> None:
+    """Returns once every container with a health check is healthy and those that end ended well;
+    of one service alone, where it is named.
 
     Raises:
         StackError: one ended badly, or is not healthy in time; its last lines are quoted.
     """
     deadline = time.monotonic() + seconds
-    while waiting := _not_healthy(compose):
+    while waiting := _not_healthy(compose, service):
         if time.monotonic() > deadline:
             name = waiting[0]
             raise StackError(
@@ -165,14 +174,15 @@ def wait_until_healthy(compose: Compose, seconds: float = _HEALTHY_SECONDS) -> N
         time.sleep(1)
 
 
-def _not_healthy(compose: Compose) -> list[str]:
+def _not_healthy(compose: Compose, service: str) -> list[str]:
     """The containers that are not up yet.
 
     Raises:
         StackError: one ended with an error, and will not be started again.
     """
     waiting = []
-    for each in json.loads(docker("inspect", *compose.containers(stopped=True)) or "[]"):
+    containers = compose.containers(service, stopped=True)
+    for each in json.loads(docker("inspect", *containers) or "[]"):
         state, name = each["State"], each["Name"].lstrip("/")
         ends = each["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
         if ends and state["Status"] == "exited" and state["ExitCode"]:

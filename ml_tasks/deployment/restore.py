@@ -1,0 +1,186 @@
+"""`make restore`: a stack as it was when the backup was made, into a place that holds none.
+
+Nothing is touched before every byte of the archive was found to be as listed. From the first change
+on a mark stands beside .env, until all is there: killed in between, a restore is run again and
+begins anew, and `make up` refuses meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ml_tasks.deployment import databases, kept_volumes, restored
+from ml_tasks.deployment import unfinished_restore as unfinished
+from ml_tasks.deployment.archive import BACKUP, Archive, open_archive
+from ml_tasks.deployment.backup import (
+    FOLDERS,
+    LOGS_PART,
+    MLFLOW_PART,
+    REGISTRY_PART,
+    RELEASES,
+    RELEASES_PART,
+    RUNS,
+    SETTINGS_PART,
+    SHARED_PART,
+    airflow_version,
+    back_up,
+    database_part,
+)
+from ml_tasks.deployment.compose import Compose
+from ml_tasks.deployment.folder_stream import unpack
+from ml_tasks.deployment.settings_file import (
+    NAME,
+    change_settings,
+    ensure_settings,
+    parse_settings,
+    read_settings,
+)
+from ml_tasks.deployment.shared_volume import CONFIG, ensure_shared_volume
+from ml_tasks.deployment.stack import Say, down, ensure_images, profiles, stack, up
+from ml_tasks.errors import ArchiveRefused, StackError
+from ml_tasks.storage import put_in_place, storage_errors
+
+# Of this machine, not of the stack that was: never taken from an archive where they are set here.
+_HERE = ("COMPOSE_PROJECT_NAME", "MAMMO_SHARED")
+# Found anew on each machine.
+_FOUND = ("MAMMO_UID", "DOCKER_GID")
+_VOLUMES = (
+    kept_volumes.POSTGRES, kept_volumes.REDIS, kept_volumes.REGISTRY, kept_volumes.MLFLOW,
+)  # fmt: skip
+_WORK = ".restoring"  # on the shared volume
+
+
+def restore(project: Path, source: Path, say: Say, replace: bool = False) -> None:
+    """Puts everything back, starts the stack and says what was found to be right.
+
+    `replace`: where a stack is, it is backed up beside `source` first, and then removed.
+
+    Raises:
+        ArchiveRefused: the archive is damaged, foreign, or of a newer Airflow; nothing was touched.
+        StackError: there is a stack already; or something cannot be put back.
+    """
+    begin = time.monotonic()
+    archive = open_archive(source, BACKUP)
+    _refuse_newer(archive, project)
+    say(f"{source} is whole: made at {archive.about['made_at']}, identity {archive.identity}")
+    _make_room(project, source, say, replace)
+    unfinished.mark(project, source)
+    compose = _settings(project, archive)
+    ensure_images(project, compose.profiles, say)
+    _empty(compose, say)
+    _files(compose, archive, say)
+    _volumes(compose, archive, say)
+    unfinished.unmark(project)
+    up(project, say)
+    restored.check(stack(project), archive.about.get("production"), say)
+    say(f"restored in {time.monotonic() - begin:.0f} s")
+
+
+def _refuse_newer(archive: Archive, project: Path) -> None:
+    theirs, ours = str(archive.about.get("airflow", "")), airflow_version(project)
+    if theirs and ours and _numbers(theirs) > _numbers(ours):
+        raise ArchiveRefused(
+            f"{archive.path} is of Airflow {theirs}, this checkout runs {ours}, which cannot read "
+            "a newer database; check out the revision of then, or a newer one"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def _make_room(project: Path, source: Path, say: Say, replace: bool) -> None:
+    """Refuses to restore over a stack, or backs it up first."""
+    if unfinished.marked(project) or not (project / NAME).exists():
+        return
+    compose = Compose(project, read_settings(project))
+    found = _what_is_here(compose)
+    if not found:
+        return
+    if not replace:
+        raise StackError(
+            f"here is a stack already ({', '.join(found)}); to put the backup in its place, after "
+            "a backup of what is here: make restore FROM=... ARGS=--replace"
+        )
+    say("first, what is here is backed up")
+    back_up(project, source.absolute().parent, say, everything=True)
+
+
+def _what_is_here(compose: Compose) -> list[str]:
+    releases = Path(compose.settings["MAMMO_SHARED"]) / RELEASES
+    found = [f"the volume {name}" for name in _VOLUMES if kept_volumes.there(compose, name)]
+    kept = releases.is_dir() and any(not each.name.startswith(".") for each in releases.iterdir())
+    return [*found, *([f"releases in {releases}"] if kept else [])]
+
+
+def _settings(project: Path, archive: Archive) -> Compose:
+    """The secrets of then; the places of this machine, where it has its own."""
+    place = f"{SETTINGS_PART} in {archive.path}"
+    then = parse_settings(b"".join(archive.chunks(SETTINGS_PART)).decode(), place)
+    own = read_settings(project) if (project / NAME).exists() else {}
+    taken = {
+        name: value
+        for name, value in then.items()
+        if name not in _FOUND and not (name in _HERE and name in own)
+    }
+    change_settings(project, taken)
+    settings = ensure_settings(project)
+    return Compose(project, settings, profiles(settings))
+
+
+def _empty(compose: Compose, say: Say) -> None:
+    """Ends what runs and removes the volumes that are filled anew; makes them, empty."""
+    down(compose.project, say)
+    kept_volumes.remove(compose, _VOLUMES)
+    compose.output("up", "--no-start")
+
+
+def _files(compose: Compose, archive: Archive, say: Say) -> None:
+    """The folders of the shared volume: written beside their places, then renamed."""
+    shared, uid = Path(compose.settings["MAMMO_SHARED"]), int(compose.settings["MAMMO_UID"])
+    work = shared / _WORK
+    owner = _owner(archive, uid)
+    with storage_errors(shared):
+        shared.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+        for part in (RELEASES_PART, SHARED_PART):
+            unpack(archive.chunks(part), work, owner)
+        # What the backup holds none of is as empty here as it was there.
+        for name in (RELEASES, RUNS, *FOLDERS):
+            if name != CONFIG:
+                (work / name).mkdir(parents=True, exist_ok=True)
+        for path in sorted(work.iterdir()):
+            if path.is_dir():
+                put_in_place(path, shared / path.name)
+            else:
+                path.replace(shared / path.name)
+        work.rmdir()
+    ensure_shared_volume(shared, compose.project, uid)
+    say(f"the shared volume is as it was: {shared}")
+
+
+def _owner(archive: Archive, uid: int) -> Callable[[int], int] | None:
+    """The workers of then are those of now; the service's user is the same everywhere."""
+    if os.geteuid() != 0:
+        return None
+    text = b"".join(archive.chunks(SETTINGS_PART)).decode()
+    then = int(parse_settings(text, str(archive.path)).get("MAMMO_UID", uid))
+    return lambda found: uid if found in (then, 0) else found
+
+
+def _volumes(compose: Compose, archive: Archive, say: Say) -> None:
+    uid = compose.settings["MAMMO_UID"]
+    kept_volumes.fill(compose, kept_volumes.REGISTRY, archive.chunks(REGISTRY_PART))
+    kept_volumes.fill(compose, kept_volumes.MLFLOW, archive.chunks(MLFLOW_PART), f"{uid}:0")
+    if LOGS_PART in archive.parts:
+        kept_volumes.fill(compose, kept_volumes.LOGS, archive.chunks(LOGS_PART), f"{uid}:0")
+    say("registry and MLflow's files are as they were")
+    with databases.database_up(compose):
+        for name in archive.about["databases"]:
+            databases.load(compose, name, archive.chunks(database_part(name)))
+            say(f"the database {name} is as it was")
