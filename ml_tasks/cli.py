@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_tasks import sequences
 from ml_tasks.cli_approve import add_answer, answer_or_ask
+from ml_tasks.cli_deployment import add_deployment_commands
 from ml_tasks.cli_operation import add_operation_commands
 from ml_tasks.cli_release import Command, add_release_commands, config_here
 from ml_tasks.config import Config, load_config, parse_settings
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     track.add_argument("--all", action="store_true", help="every run that was judged")
     add_release_commands(partial(_command, commands))
     add_operation_commands(partial(_command, commands))
+    add_deployment_commands(partial(_command, commands))
     base = _command(commands, "serving-base", _serving_base, "the base of the service's image")
     base.add_argument("--wheels", type=Path, help="folder that keeps the downloaded wheels")
     demo = _command(commands, "demo", _demo, "set everything up here and run the pipeline once")

@@ -1,4 +1,4 @@
-"""The commands for what was shipped: `mammo releases`, `rollback`, `prune` and `audit`."""
+"""The commands for what was shipped: `mammo releases`, `rollback`, `deploy_service` and so on."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def add_release_commands(add: Callable[[str, Command, str], argparse.ArgumentPar
     prune.add_argument("--bundles", action="store_true", help="their sealed bundles, too")
     audit = add("audit", _audit, "who decided and did what, and whether the log of it is whole")
     audit.add_argument("--json", action="store_true", help="for programs")
+    add("deploy_service", _deploy_service, "the stack's service runs what production names")
     audit.add_argument("--complete", action="store_true", help="note the moves that it lacks")
 
 
@@ -69,6 +70,13 @@ def _audit(chosen: argparse.Namespace) -> int:
     found = check_audit(config)
     sys.stdout.write(f"{found.model_dump_json(indent=2)}\n" if chosen.json else found.table())
     return 1 if found.problems else 0
+
+
+def _deploy_service(chosen: argparse.Namespace) -> int:
+    from ml_tasks.deploy_service import deploy_service
+
+    sys.stdout.write(f"{deploy_service(config_here(chosen)).summary()}\n")
+    return 0
 
 
 def _tested(config: Config, version: str | None) -> str:

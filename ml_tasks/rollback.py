@@ -12,7 +12,7 @@ from ml_tasks.release.answers import TOLERANCE, Judged
 from ml_tasks.release.audit import PIPELINE, Deed, read_audit
 from ml_tasks.release.bundle import add_record, bundle_of
 from ml_tasks.release.champion import PRODUCTION
-from ml_tasks.release.engine import DockerClient, connect, engine_errors
+from ml_tasks.release.engine import DockerClient, connect
 from ml_tasks.release.image_trials import FEWEST, try_image
 from ml_tasks.release.ledger import Move, move_to, read_moves
 from ml_tasks.release.phantom_samples import phantom_samples
@@ -20,7 +20,7 @@ from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.returnable import as_table, choose_release, returnable_releases
 from ml_tasks.release.rollback import Unmoved, roll_back
 from ml_tasks.release.trials import Trials
-from ml_tasks.release.verification import verify_image
+from ml_tasks.release.verified import verified_image
 from ml_tasks.tracking.process import register_meanwhile
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,9 @@ def smoke_test_release(config: Config, client: DockerClient, version: str) -> Re
     """
     release = choose_release(config, version)
     bundle = bundle_of(config.paths.releases, version)
-    image_id = _verified_image(config, client, version, release.digest)
+    image_id = verified_image(
+        config, client, version, release.digest, "nothing was moved; choose another version"
+    )
     predictor = Predictor.load(bundle)
     samples = phantom_samples(predictor, max(config.release.smoke_images, FEWEST))
     judged = Judged(version, predictor.threshold, predictor.positive, predictor.negative)
@@ -231,19 +233,3 @@ def _is_done(
     moved = [e for e in read_audit(config.paths.releases) if e.deed in (Deed.PUSHED, _BACK)]
     told = (_BACK, tested.digest, choice.who, choice.reason)
     return bool(moved) and (moved[-1].deed, moved[-1].digest, moved[-1].who, moved[-1].why) == told
-
-
-def _verified_image(config: Config, client: DockerClient, version: str, digest: str) -> str:
-    """The engine's id of the image under a digest, which `mammo verify` finds nothing against."""
-    reference = f"{config.release.registry}/{config.release.image}@{digest}"
-    checks = verify_image(client, config, reference)
-    for check in checks:
-        log.info("verify: %s", check.line())
-    failed = [f"{check.name}: {check.reason}" for check in checks if check.passed is False]
-    if failed:
-        raise ReleaseError(
-            f"{reference} is not the release {version} as it was signed ({'; '.join(failed)}); "
-            "nothing was moved; choose another version"
-        )
-    with engine_errors(client, "the image was looked for"):
-        return str(client.images.get(reference).id)

@@ -149,3 +149,10 @@ class MammographyPages(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Made when the api-server asks, and in no other process."""
         return [{"app": make_app(), "url_prefix": PREFIX, "name": "Mammography"}]
+
+    @cached_property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
+        """Before Airflow's own login."""
+        from ml_tasks.pages.login_limit import LoginLimit
+
+        return [{"middleware": LoginLimit, "args": [], "kwargs": {}, "name": "Login limit"}]

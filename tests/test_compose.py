@@ -99,7 +99,9 @@ def test_every_worker_knows_where_it_reaches_the_registry(services: dict[str, An
 
 def test_what_only_reads_the_registry_cannot_write(services: dict[str, Any]) -> None:
     reader = services["registry-read"]
-    assert reader["environment"]["REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED"] == "true"
+    (file,) = [each.split(":")[0] for each in reader["volumes"] if each.endswith("registry.yml:ro")]
+    storage = yaml.safe_load((PROJECT / file).read_text())["storage"]
+    assert storage["maintenance"] == {"readonly": {"enabled": True}}
     assert "registry-data:/var/lib/registry:ro" in reader["volumes"]
     assert "ports" not in reader
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_tasks.deployment import stack
+from ml_tasks.deployment import stack, users
 from ml_tasks.deployment.backup import back_up
 from ml_tasks.deployment.bundle import make_bundle
 from ml_tasks.deployment.install_bundle import install_bundle
@@ -56,8 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     scale.add_argument("--workers", type=int, help="of the queue default")
     scale.add_argument("--gpu", type=int, help="of the queue gpu")
+    user = add("user", _user, "who may log in to Airflow; without a name, lists them")
+    user.add_argument("name", nargs="?", default="", help="of the login")
+    user.add_argument("--role", choices=users.ROLES, help="a new account, or another role")
+    user.add_argument("--reset", action="store_true", help="another password")
+    user.add_argument("--remove", action="store_true", help="takes the account away")
     _add_keeping(add)
     return parser
+
+
+def _user(chosen: argparse.Namespace) -> None:
+    asked = users.UserRequest(chosen.name, chosen.role, chosen.reset, chosen.remove)
+    users.user(stack.stack(chosen.project), asked, say)
 
 
 def _add_keeping(add: Callable[..., Any]) -> None:

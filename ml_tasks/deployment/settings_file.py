@@ -101,6 +101,7 @@ _SECRETS: dict[str, Callable[[], str]] = {
     "POSTGRES_PASSWORD": _hex,
     "REDIS_PASSWORD": _hex,
     "REGISTRY_PASSWORD": _hex,
+    "REGISTRY_HTTP_SECRET": _hex,
     "AIRFLOW_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(15),
     "AIRFLOW_API_SECRET": _hex,
     "AIRFLOW_JWT_SECRET": _hex,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 from docker.errors import DockerException, NotFound
@@ -16,10 +14,9 @@ from ml_tasks.local_stack.engine import Engine
 from ml_tasks.local_stack.ports import is_free, require_free
 from ml_tasks.local_stack.registry import LABEL, state_label
 from ml_tasks.local_stack.terminal import step
+from ml_tasks.release.confinement import PORT, USER, as_service
+from ml_tasks.release.statistics_folder import give_statistics_folder
 
-_INSIDE = 8001  # the port that the image listens on
-_USER = 10001  # as whom the image runs (docker/serving.Dockerfile)
-_STATISTICS = "/statistics"
 _READY_SECONDS = 90.0
 
 
@@ -38,7 +35,7 @@ def require_service_port(state: Path, engine: Engine, port: int) -> None:
         return
     client = engine.client()
     try:
-        holders = client.containers.get(container_name(state)).ports.get(f"{_INSIDE}/tcp") or ()
+        holders = client.containers.get(container_name(state)).ports.get(f"{PORT}/tcp") or ()
         ours = any(holder["HostPort"] == str(port) for holder in holders)
     except NotFound:
         ours = False
@@ -58,12 +55,12 @@ def start_service(
 ) -> str:
     """Runs `image` in place of the service before it; returns its address once it is ready.
 
-    The container has a read-only root and no capabilities, and is never restarted by itself. Into
-    the folder `statistics` it writes what drift is told by; without one, to its log.
+    The container is confined as in production, and is never restarted by itself. Into the folder
+    `statistics` it writes what drift is told by; without one, to its log.
 
     Raises:
-        StackError: the port is taken, the folder cannot be given to the service, or it was not
-            ready in time; its last lines are quoted.
+        StackError: the port is taken, or it was not ready in time; its last lines are quoted.
+        StorageError: the folder cannot be given to the service.
     """
     if statistics is not None:
         give_statistics_folder(statistics)
@@ -76,12 +73,9 @@ def start_service(
             detach=True,
             name=container_name(state),
             labels={LABEL: state_label(state)},
-            read_only=True,
-            tmpfs={"/tmp": "rw,noexec,nosuid,size=64m"},
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            ports={f"{_INSIDE}/tcp": ("127.0.0.1", port)},
-            **_with_statistics(statistics),
+            user=USER,
+            ports={f"{PORT}/tcp": ("127.0.0.1", port)},
+            **as_service(statistics and statistics.absolute()),
         )
         address = f"http://localhost:{port}"
         begin = time.monotonic()
@@ -98,37 +92,6 @@ def start_service(
         client.close()
     say(f"the inference service answers at {address} ({time.monotonic() - begin:.0f} s)")
     return address
-
-
-def give_statistics_folder(folder: Path) -> None:
-    """Makes the folder, and lets the service's user write there: it is not this one.
-
-    Raises:
-        StackError: the folder belongs to somebody else.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        status = folder.stat()
-        if status.st_uid == _USER or status.st_mode & 0o002:
-            return
-        if os.geteuid() == 0:
-            os.chown(folder, _USER, -1)
-        else:
-            folder.chmod(0o1777)  # as /tmp: each may remove only what is his own
-    except OSError as error:
-        raise StackError(
-            f"{folder} cannot be given to the service, which writes image statistics there "
-            f"({error.strerror}); let its owner run: chmod 1777 {folder}"
-        ) from error
-
-
-def _with_statistics(folder: Path | None) -> dict[str, Any]:
-    if folder is None:
-        return {}
-    return {
-        "volumes": {str(folder.absolute()): {"bind": _STATISTICS, "mode": "rw"}},
-        "environment": {"MAMMO_STATISTICS": f"{_STATISTICS}/images.jsonl"},
-    }
 
 
 def stop_service(state: Path, engine: Engine) -> bool:

@@ -45,6 +45,7 @@ class Deed(StrEnum):
     RELEASED = "released"  # the bundle was sealed
     PUSHED = "pushed"  # production moved to a new release
     ROLLED_BACK = "rolled back"
+    DEPLOYED = "deployed"  # the service of a network answers with it
     REMOVED = "removed"
     DRIFTED = "drift seen"
     RETRAINING_SUGGESTED = "retraining suggested"

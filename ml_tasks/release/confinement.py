@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+USER = "10001:10001"  # as whom a release image runs (docker/serving.Dockerfile)
+PORT = 8001  # on which it listens
+MEMORY = 1 << 30
+PROCESSES = 256
+_STATISTICS = "/statistics"
 
 
 def confined(memory: int, processes: int) -> dict[str, Any]:
@@ -19,3 +27,20 @@ def confined(memory: int, processes: int) -> dict[str, Any]:
         "pids_limit": processes,
         "use_config_proxy": False,
     }
+
+
+def as_service(
+    statistics: Path | None, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The same for a release image that serves, which is given `environment`.
+
+    Into the folder `statistics`, a path of the engine's machine, it writes what drift is told by;
+    without one, to its log.
+    """
+    flags = confined(MEMORY, PROCESSES)
+    flags["tmpfs"] = {"/tmp": "rw,noexec,nosuid,size=64m"}
+    flags["environment"] = dict(environment or {})
+    if statistics is not None:
+        flags["volumes"] = {str(statistics): {"bind": _STATISTICS, "mode": "rw"}}
+        flags["environment"]["MAMMO_STATISTICS"] = f"{_STATISTICS}/images.jsonl"
+    return flags

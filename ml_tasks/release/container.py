@@ -19,7 +19,7 @@ from docker.models.containers import Container
 
 from ml_tasks.errors import EngineUnavailable, ReleaseError
 from ml_tasks.release import inside
-from ml_tasks.release.confinement import confined
+from ml_tasks.release.confinement import MEMORY, PORT, PROCESSES, USER, confined
 from ml_tasks.release.engine import engine_errors
 from ml_tasks.release.own_container import own_container
 
@@ -28,11 +28,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _LABEL = "mammography.smoke-test"
-USER = "10001:10001"
-MEMORY = 1 << 30
-PROCESSES = 256
 _ANEW = "run `mammo serving-base`, then build_image again"
-_PORT = 8001
 _ASK_EVERY = 0.1  # seconds
 
 
@@ -206,7 +202,7 @@ def _start(client: DockerClient, image_id: str, mark: str) -> RunningImage:
     container.reload()
     address = container.attrs["NetworkSettings"]["Networks"][network_name]["IPAddress"]
     # trust_env: a proxy of the environment would not find this network.
-    http = httpx.Client(base_url=f"http://{address}:{_PORT}", timeout=60, trust_env=False)
+    http = httpx.Client(base_url=f"http://{address}:{PORT}", timeout=60, trust_env=False)
     return RunningImage(container, http)
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import platform
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from docker import DockerClient
-from docker.errors import BuildError, ImageNotFound
+from docker.errors import ImageNotFound
 
 import ml_tasks
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.base_labels import base_labels
-from ml_tasks.release.context import write_context
 from ml_tasks.release.engine import engine_errors
+from ml_tasks.release.image_build import build_image
+from ml_tasks.release.locks import read_lock
 from ml_tasks.release.python_base import TAG as PYTHON_BASE
 from ml_tasks.release.python_base import ensure_python_base
-from ml_tasks.storage import replaced_directory
+from ml_tasks.release.wheelhouse import ensure_wheels
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +45,6 @@ _SLIM_SOURCES = (
 _SHIPPED = (".py", ".html", ".css", ".js", ".svg")  # modules, and the files of the page
 _LOCK = "requirements/serving.txt"
 _DOCKERFILE = "docker/serving.Dockerfile"
-_PYTHON = "3.11"  # of the Python base
-_GLIBC = 36  # minor version, of Debian bookworm: newer wheels would not load
-_COMPLETE = "complete"
 _BUILDER = "mammography.builder-of"  # the label of the stage that is of no use afterwards
 
 
@@ -89,7 +83,7 @@ def ensure_serving_base(client: DockerClient, cache: Path) -> str:
             return reference
         except ImageNotFound:
             pass
-    wheels = ensure_wheels(cache)
+    wheels = ensure_wheels(read_lock(checkout_file(_LOCK)), cache, f"the service ({_LOCK})")
     started = time.monotonic()
     log.info("building the serving base %s", reference)
     with engine_errors(client, "the serving base was built"):
@@ -98,28 +92,6 @@ def ensure_serving_base(client: DockerClient, cache: Path) -> str:
         size = int(client.images.get(reference).attrs["Size"])
     log.info("built %s: %.0f MB in %.0f s", reference, size / 1e6, time.monotonic() - started)
     return reference
-
-
-def ensure_wheels(cache: Path) -> Path:
-    """The folder of every wheel that the lock names; downloaded once for each lock.
-
-    Raises:
-        ReleaseError: the package index cannot be reached, or a hash differs.
-    """
-    lock = checkout_file(_LOCK)
-    name = f"{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}-{platform.machine()}"
-    folder = cache / name
-    if (folder / _COMPLETE).exists():
-        return folder
-    started = time.monotonic()
-    log.info("downloading the service's wheels as %s names them", _LOCK)
-    with replaced_directory(folder) as work:
-        _download(lock, work)
-        (work / _COMPLETE).touch()
-    wheels = list(folder.glob("*.whl"))
-    total = sum(wheel.stat().st_size for wheel in wheels) / 1e6
-    log.info("%d wheels, %.0f MB in %.0f s", len(wheels), total, time.monotonic() - started)
-    return folder
 
 
 def checkout_file(name: str) -> Path:
@@ -170,42 +142,10 @@ def _build(client: DockerClient, python_base: str, reference: str, wheels: Path)
         **{f"app/{name}": file for name, file in serving_sources().items()},
         **{f"slim/{name}": file for name, file in _sources(_SLIM_SOURCES).items()},
     }
-    with tempfile.TemporaryFile() as context:
-        write_context(context, parts)
-        context.seek(0)
-        try:
-            client.images.build(
-                fileobj=context,
-                custom_context=True,
-                tag=reference,
-                network_mode="none",
-                use_config_proxy=False,  # a proxy's address may hold a password
-                buildargs={"PYTHON_BASE": python_base, "BASE": reference},
-                labels=base_labels(serving_sources(), checkout_file(_LOCK)),
-                rm=True,
-                forcerm=True,
-            )
-        except BuildError as error:
-            tail = "".join(str(line.get("stream", "")) for line in error.build_log)[-2000:]
-            if not tail.strip():
-                raise
-            raise ReleaseError(
-                f"the serving base could not be built: {error.msg}\n{tail.strip()}"
-            ) from error
-
-
-def _download(lock: Path, folder: Path) -> None:
-    machine = platform.machine()
-    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
-    tags += [f"{name}_{machine}" for name in ("manylinux2014", "manylinux2010", "manylinux1")]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"]
-    command += [f"--python-version={_PYTHON}", *(f"--platform={tag}" for tag in tags)]
-    command += ["--dest", str(folder), "--requirement", str(lock)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise ReleaseError(
-            f"the wheels of {_LOCK} could not be downloaded:\n{tail}\n"
-            "see that pip reaches its package index, then run `mammo serving-base`"
-        )
+    build_image(
+        client,
+        reference,
+        parts,
+        arguments={"PYTHON_BASE": python_base, "BASE": reference},
+        labels=base_labels(serving_sources(), checkout_file(_LOCK)),
+    )

@@ -14,7 +14,8 @@ from ml_tasks.config_release import SmokeLimits
 from ml_tasks.errors import ReleaseError
 from ml_tasks.records import Trial
 from ml_tasks.release.bad_input import bad_files
-from ml_tasks.release.container import MEMORY, PROCESSES, USER, RunningImage
+from ml_tasks.release.confinement import MEMORY, PROCESSES, USER
+from ml_tasks.release.container import RunningImage
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ def test_two_stacks_share_no_secret(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     one, other = ensure_settings(tmp_path / "a"), ensure_settings(tmp_path / "b")
     secret = [name for name in one if re.search("PASSWORD|SECRET|KEY", name)]
-    assert len(secret) == 8
+    assert len(secret) == 9
     assert all(one[name] != other[name] for name in secret)
     assert len({one[name] for name in secret}) == len(secret)
     assert all(len(one[name]) >= 20 for name in secret)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_tasks.errors import StackError
-from ml_tasks.local_stack.service import give_statistics_folder
+from ml_tasks.errors import StorageError
+from ml_tasks.release.statistics_folder import give_statistics_folder
 
 
 def test_the_folder_is_made_and_given_to_the_services_user(tmp_path: Path) -> None:
@@ -27,5 +27,5 @@ def test_a_folder_that_all_may_write_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_file_in_its_place_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "statistics").write_text("")
-    with pytest.raises(StackError, match="cannot be given to the service"):
+    with pytest.raises(StorageError, match="cannot be given to the service"):
         give_statistics_folder(tmp_path / "statistics")

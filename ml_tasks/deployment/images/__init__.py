@@ -1,0 +1,1 @@
+"""The images of the stack: what they are made of, and whether they must be made anew."""
