@@ -52,7 +52,7 @@ from airflow.sdk import (
 )
 
 from operators.approval import PersonApproval
-from operators.assets import NEW_DATA, RETRAINING_WANTED
+from operators.assets import NEW_DATA, PRODUCTION, RETRAINING_WANTED
 from operators.form import FORM
 from operators.lateness import late_after
 from operators.notifier import MammoNotifier
@@ -181,13 +181,15 @@ def mammography_retraining() -> None:
     @task(
         queue="build",
         pool="production",
+        outlets=[PRODUCTION],  # the stack's service follows, by mammography_deployment
         retries=2,  # a registry may be away for longer
         doc_md="Pushes the image, checks its digest in the registry, then moves `production`.",
     )
     def push_model() -> dict[str, Any]:
+        from operators.production_event import announced
         from operators.stage_task import run_stage
 
-        return run_stage("push_model")
+        return announced(run_stage("push_model"))
 
     (
         validate_data()

@@ -16,8 +16,8 @@ task `choose` then asks in this page (*Required Actions*), with every release th
 again and ends the same; `move` done twice moves once. A version that serves already is a green run that
 moves nothing.
 
-**Who serves the image must pull it afterwards**: `docker pull …:production`, then start anew. In a hurry
-and without the smoke test: `mammo rollback VERSION --reason TEXT`. docs/operating.md says more.
+The service of docker-compose's stack follows by itself (**Mammography deployment**). **Who serves the image
+elsewhere must pull it afterwards**: `docker pull …:production`, then start anew. In a hurry and without the smoke test: `mammo rollback VERSION --reason TEXT`. docs/operating.md says more.
 
 The work is done by `ml_tasks/rollback.py`.
 """  # noqa: E501 - rows of a table
@@ -29,6 +29,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from operators.assets import PRODUCTION
 from operators.choose_release import ChooseRelease, reason_field
 from operators.notifier import MammoNotifier
 
@@ -74,14 +75,21 @@ def mammography_rollback() -> None:
 
         return run_operation(lambda config: retest(config, choice["version"]))
 
-    @task(pool="production", doc_md="Moves `production` to the tested digest, and audits it.")
+    @task(
+        pool="production",
+        outlets=[PRODUCTION],  # the stack's service follows, by mammography_deployment
+        doc_md="Moves `production` to the tested digest, and audits it.",
+    )
     def move(choice: dict[str, Any], tested: dict[str, Any]) -> dict[str, Any]:
         from ml_tasks.rollback import Choice, Retested, move_production
         from operators.operation_task import run_operation
+        from operators.production_event import announced
 
-        return run_operation(
-            lambda config: move_production(
-                config, Choice.model_validate(choice), Retested.model_validate(tested)
+        return announced(
+            run_operation(
+                lambda config: move_production(
+                    config, Choice.model_validate(choice), Retested.model_validate(tested)
+                )
             )
         )
 

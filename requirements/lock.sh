@@ -17,13 +17,16 @@ compile() { # compile NAME ARGUMENTS...
 }
 
 compile all pyproject.toml --extra data --extra training --extra release \
-  --extra tracking --extra scoring --extra monitoring --extra orchestration --extra serving \
-  --extra benchmarks --extra dev "${universal[@]}"
+  --extra tracking --extra scoring --extra monitoring --extra orchestration --extra kubernetes \
+  --extra serving --extra benchmarks --extra dev "${universal[@]}"
 # The other locks are held to the versions of the first, so that every image runs what was tested.
 same=(-c requirements/all.txt)
 compile bootstrap requirements/bootstrap.in "${same[@]}" "${universal[@]}"
 compile airflow pyproject.toml --extra data --extra release --extra tracking \
   --extra scoring --extra monitoring --extra orchestration \
+  "${same[@]}" "${universal[@]}"
+compile kubernetes pyproject.toml --extra data --extra release --extra tracking \
+  --extra scoring --extra monitoring --extra orchestration --extra kubernetes \
   "${same[@]}" "${universal[@]}"
 compile cpu pyproject.toml --extra data --extra training --extra tracking --extra orchestration \
   "${same[@]}" "${universal[@]}"

@@ -8,12 +8,13 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import docker
 import pytest
 
 from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, stop_airflow
 from ml_tasks.local_stack.airflow_api import AirflowApi
@@ -21,8 +22,16 @@ from ml_tasks.local_stack.engine import Engine, ensure_engine, stop_engine
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
 
+if TYPE_CHECKING:
+    from tests.statsd.bridge_process import RunningBridge
+
 # The runs in a real scheduler are shared by the tests of Airflow and of its page.
-pytest_plugins = ["tests.airflow.shared_runs", "tests.airflow.questions"]
+pytest_plugins = [
+    "tests.airflow.shared_runs",
+    "tests.airflow.questions",
+    "tests.statsd.bridge_process",
+    "tests.deployment.prometheus_program",
+]
 
 PROJECT = Path(__file__).resolve().parents[1]
 # Downloaded wheels are kept between test runs, as `make demo` keeps them; nothing else is shared.
@@ -50,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by the fixtures that they use, so that none is forgotten."""
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        if names & {"engine", "engine_place", "serving_base"}:
+        if names & {"engine", "engine_place", "serving_base", "stack_images", "base_images"}:
             item.add_marker("docker")
         if "airflow" in names:
             item.add_marker("airflow")
@@ -107,8 +116,27 @@ def serving_base(engine: docker.DockerClient) -> str:
 
 
 @pytest.fixture(scope="session")
+def stack_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+    """The images of Airflow's roles and workers (no CUDA), made where they are missing or old."""
+    from ml_tasks.deployment.images.stack_images import ensure_stack_images
+
+    return ensure_stack_images(engine, WHEELS)
+
+
+@pytest.fixture(scope="session")
+def base_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+    """The images of the services around Airflow, pulled or of Debian's packages."""
+    from ml_tasks.deployment.images.base_images import ensure_base_images
+
+    return ensure_base_images(engine)
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    stack_state: Path, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+    stack_state: Path,
+    registry: Registry,
+    statsd_bridge: RunningBridge,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalAirflow]:
     """A real scheduler; its configuration keeps every folder below a temporary root."""
     root = tmp_path_factory.mktemp("project")
@@ -124,7 +152,8 @@ def airflow(
     config = load_config(PROJECT / "config.yaml", overrides)
     save_config(config, root / "config.yaml")
     _copy_dags(root)
-    settings = AirflowSettings(stack_state, free_ports(1)[0], root, root / "config.yaml")
+    told = statsd_bridge.airflow_settings() | {"AIRFLOW__SCHEDULER__TI_METRICS_INTERVAL": "1"}
+    settings = AirflowSettings(stack_state, free_ports(1)[0], root, root / "config.yaml", told)
     api = ensure_airflow(settings)
     yield LocalAirflow(api, settings, config, root)
     api.close()

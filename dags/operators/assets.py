@@ -1,4 +1,4 @@
-"""The two things that start a retraining by themselves; tasks and people announce them."""
+"""What starts a DAG by itself: new data, a wish to retrain, a move of `production`."""
 
 from __future__ import annotations
 
@@ -11,4 +11,8 @@ RETRAINING_WANTED = Asset(
     name="mammography_retraining_wanted",
     uri="mammography://retraining-wanted",
     group="mammography",
+)
+# The event's extra names the version and the digest that `production` moved to.
+PRODUCTION = Asset(
+    name="mammography_production", uri="mammography://production", group="mammography"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Protocol
 from ml_tasks.errors import StackError
 
 ROLES = ("viewer", "operator", "admin")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SERVICE = "api-server"
 _WORDS = 20  # random bytes of a password: nobody needs to remember it before the first login
 
@@ -40,9 +42,9 @@ class UserRequest:
             )
         if any(asked) and not self.name:
             raise StackError("say whose account: user NAME --role viewer")
-        if self.name and not self.name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        if self.name and not _NAME.fullmatch(self.name):
             raise StackError(
-                f"{self.name!r} is no name for a login: letters, digits, dots, dashes only"
+                f"{self.name!r} is no name for a login: take letters, digits, dots, dashes"
             )
 
 

@@ -55,7 +55,8 @@ def _libraries(facts: GpuFacts) -> Finding:
     return note(
         NAME,
         f"{shown}, but TensorFlow's CUDA libraries are not installed here: trains on the CPU",
-        "train in the image of docker/gpu.Dockerfile, or install requirements/gpu.txt",
+        "train in the image mammography-gpu (`mammo images --role gpu`), or install "
+        "requirements/gpu.txt",
     )
 
 

@@ -32,7 +32,7 @@ _BALLAST = (
 )
 _LICENCE = "copyright"  # usr/share/doc/PACKAGE/copyright
 _IMPORT_SECONDS = 600
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def build_from_packages(
@@ -40,11 +40,11 @@ def build_from_packages(
     tag: str,
     packages: Iterable[str],
     finish: Callable[[Path], None] = lambda root: None,
-    path: str = _PATH,
+    settings: Iterable[str] = (_PATH,),
 ) -> None:
     """Makes an image of bookworm's `packages` and tags it `tag`.
 
-    `finish` changes the stripped tree before it is imported; `path` is the image's PATH.
+    `finish` changes the stripped tree before it is imported; `settings` are lines of a Dockerfile.
 
     Raises:
         ReleaseError: not root, no debootstrap, or it failed.
@@ -66,7 +66,7 @@ def build_from_packages(
         finish(root)
         archive = Path(folder) / "root.tar"
         _run("tar", "--numeric-owner", "--sort=name", "-C", str(root), "-cf", str(archive), ".")
-        _load(client, tag, archive, path)
+        _load(client, tag, archive, settings)
     log.info("built %s in %.0f s", tag, time.monotonic() - started)
 
 
@@ -84,13 +84,13 @@ def strip(root: Path, ballast: Iterable[str] = _BALLAST) -> None:
                 Path(folder).rmdir()
 
 
-def _load(client: DockerClient, tag: str, archive: Path, path: str) -> None:
+def _load(client: DockerClient, tag: str, archive: Path, settings: Iterable[str]) -> None:
     # Streamed by the low-level client: an import may take longer than an ordinary answer.
     patience, client.api.timeout = client.api.timeout, _IMPORT_SECONDS
     try:
         repository, version = tag.split(":")
         answer = client.api.import_image_from_file(
-            str(archive), repository=repository, tag=version, changes=[f"ENV PATH={path}"]
+            str(archive), repository=repository, tag=version, changes=list(settings)
         )
         if '"error"' in answer:
             raise ReleaseError(f"the engine did not import {tag}: {answer.strip()}")

@@ -31,8 +31,8 @@ OF_THE_STACK = {
 
 
 @contextmanager
-def access_server(settings: AirflowSettings, passwords: Mapping[str, str]) -> Iterator[None]:
-    """A running api-server with one account of each role, `admin`, and one with no role."""
+def access_server(settings: AirflowSettings, passwords: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """A running api-server with an account of each role, `admin`, and one of none; its environment."""
     admin = {"AIRFLOW_ADMIN_PASSWORD": passwords["admin"]}
     environment = {**write_environment(settings), **OF_THE_STACK, **admin}
     environment["PYTHONPATH"] = f"{PROJECT}:{PROJECT / 'dags'}"
@@ -49,7 +49,7 @@ def access_server(settings: AirflowSettings, passwords: Mapping[str, str]) -> It
         while not _answers(settings.url):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.2)
-        yield
+        yield environment
     finally:
         process.terminate()
         process.wait(30)

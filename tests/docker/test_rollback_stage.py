@@ -21,17 +21,15 @@ from ml_tasks.config_operation import HousekeepingConfig
 from ml_tasks.errors import AuditError, ProductionMoved, ReleaseError, StageSkipped
 from ml_tasks.housekeeping import tidy_images
 from ml_tasks.push_model import push_model
-from ml_tasks.records import Decision, ImageRecord, ReleaseRecord
+from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.audit import Deed, person_here, read_audit
-from ml_tasks.release.bundle import bundle_of, seal, sums_sha256, version_of
+from ml_tasks.release.bundle import bundle_of
 from ml_tasks.release.champion import Champion
 from ml_tasks.release.container import mark_of
 from ml_tasks.release.context import write_context
-from ml_tasks.release.image import build_release_image
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.rollback import roll_back
-from ml_tasks.release.sbom import keep_sbom
 from ml_tasks.rollback import (
     Choice,
     Retested,
@@ -40,11 +38,11 @@ from ml_tasks.rollback import (
     question,
     smoke_test_release,
 )
-from ml_tasks.storage import write_json
 from tests.builders import NO_CHAMPION
 from tests.docker.light_release import in_production, said_to_be_tested
+from tests.docker.real_release import build_on
 from tests.docker.registry_process import RegistryProcess
-from tests.toy_run import ToyRun, make_toy_run, toy_parts
+from tests.toy_run import make_toy_run
 
 pytestmark = pytest.mark.docker
 
@@ -75,7 +73,7 @@ class Place:
         self.config: Config = toy.config.model_copy(
             update={"tracking": toy.config.tracking.model_copy(update={"enabled": False})}
         )
-        _build(toy, day, self.engine, base)
+        build_on(toy, day, self.engine, base)
         said_to_be_tested(toy)
         return push_model(toy.run, toy.config, self.engine)
 
@@ -109,32 +107,6 @@ class Place:
     @property
     def serving(self) -> str:
         return self.registry.tags(self.image)["production"]
-
-
-def _build(toy: ToyRun, day: int, engine: DockerClient, base: str) -> None:
-    """As build_image does, on a base of the test's choice and dated by the day."""
-    run = toy.run
-    hashes = {f"{name}_sha256": name[:2] * 32 for name in ("manifest", "config", "code")}
-    started = f"2026-01-{day:02}T03:04:05+00:00"
-    parents = {"records_sha256": run.mark(Decision)}
-    lineage = {"run_id": run.run_id, "run_started_at": started, "parents": parents, **hashes}
-    write_json(run.root / "lineage.json", lineage)
-    bundle = seal(toy.config.paths.releases, toy_parts(run))
-    built = build_release_image(engine, bundle, toy.config.release.image, base)
-    keep_sbom(engine, bundle, built.id)
-    with run.writing(ImageRecord.stage) as work:
-        record = ImageRecord(
-            run_id=run.run_id,
-            inputs=run.mark(Decision),
-            version=version_of(bundle),
-            bundle=str(bundle),
-            sums_sha256=sums_sha256(bundle),
-            image=built.reference,
-            image_id=built.id,
-            serving_base=base,
-            size_bytes=built.size_bytes,
-        )
-        run.seal(work, record)
 
 
 @pytest.fixture(scope="module")

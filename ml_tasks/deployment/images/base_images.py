@@ -118,7 +118,8 @@ def make_ready(client: DockerClient, base: BaseImage, upstream: str) -> None:
 def ensure_debian_services(client: DockerClient) -> Image:
     """The image of all services from Debian's packages, built if it is missing."""
     if not _is_there(client, DEBIAN):
-        build_from_packages(client, DEBIAN, _PACKAGES, finish=finish_tree, path=_PATH)
+        settings = (f"ENV PATH={_PATH}", f"USER {SERVICE_USER}:{SERVICE_USER}")
+        build_from_packages(client, DEBIAN, _PACKAGES, finish_tree, settings)
     return client.images.get(DEBIAN)
 
 

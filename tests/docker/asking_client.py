@@ -1,0 +1,71 @@
+"""A client that sends a film again and again, and notes each answer and who gave it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.toy_run import phantom
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request: the moments (monotonic) when it was sent and answered, status and version."""
+
+    sent: float
+    came: float
+    status: int  # 0: no answer
+    version: str
+
+
+@dataclass
+class AskingClient:
+    """Asks as long as the block lasts, every `every` seconds, over a new connection each time."""
+
+    address: str
+    every: float = 0.05
+    answers: list[Answer] = field(default_factory=list)
+
+    def __enter__(self) -> AskingClient:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+    @property
+    def failed(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status != 200]
+
+    @property
+    def versions(self) -> list[str]:
+        """Who answered, each once, in the order of their first answers."""
+        return list(dict.fromkeys(answer.version for answer in self.answers if answer.version))
+
+    @property
+    def longest_gap(self) -> float:
+        """The most seconds between two good answers."""
+        came = [answer.came for answer in self.answers if answer.status == 200]
+        return max(after - before for before, after in itertools.pairwise(came))
+
+    def _ask(self) -> None:
+        film = {"file": ("film", phantom(110))}
+        while not self._stop.is_set():
+            sent = time.monotonic()
+            status, version = 0, ""
+            try:
+                url = f"{self.address}/v1/predict"
+                answer = httpx.post(url, files=film, timeout=30, trust_env=False)
+                status, version = answer.status_code, answer.json().get("model_version", "")
+            except (httpx.HTTPError, ValueError):
+                pass
+            came = time.monotonic()
+            self.answers.append(Answer(sent, came, status, version))
+            self._stop.wait(max(0.0, sent + self.every - came))

@@ -1,0 +1,285 @@
+"""The stack's service follows `production`: without a gap, or it stays as it was."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.containers import Container
+
+from ml_tasks.config import save_config
+from ml_tasks.deploy_service import follow_production
+from ml_tasks.errors import AuditError, ConfigError, ReleaseError
+from ml_tasks.records import ReleaseRecord
+from ml_tasks.release.audit import Deed, read_audit
+from ml_tasks.release.bundle import bundle_of
+from ml_tasks.release.confinement import PORT
+from ml_tasks.release.registry_api import Registry
+from ml_tasks.release.service_place import ServicePlace
+from ml_tasks.release.serving_containers import ALIAS, ServingContainers
+from tests.conftest import unavailable
+from tests.counts import cases
+from tests.docker.asking_client import AskingClient
+from tests.docker.registry_process import RegistryProcess
+from tests.docker.serving_stack import NGINX, ServingStack, impatient
+from tests.toy_run import phantom
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def stack_of_module(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: DockerClient,
+    registry_of_session: RegistryProcess,
+    serving_base: str,
+) -> Iterator[ServingStack]:
+    try:
+        engine.images.get(NGINX)
+    except ImageNotFound:
+        unavailable(f"needs the image {NGINX}: make base-images")
+    registry_of_session.start()
+    stack = ServingStack(tmp_path_factory.mktemp("live"), engine, registry_of_session, serving_base)
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def stack(stack_of_module: ServingStack, registry: RegistryProcess) -> ServingStack:
+    """Nothing is deployed, and the first release is in production."""
+    for container in stack_of_module.containers():
+        container.remove(force=True, v=True)
+    stack_of_module.production_is(stack_of_module.first)
+    return stack_of_module
+
+
+def the_only(stack: ServingStack) -> Container:
+    (container,) = stack.containers()
+    return container
+
+
+def test_the_first_release_serves_confined_and_the_same_again_changes_nothing(
+    stack: ServingStack,
+) -> None:
+    nothing = httpx.get(f"{stack.address}/v1/model", timeout=30, trust_env=False)
+    assert (nothing.status_code, nothing.json()["error"]) == (503, "no_release")
+    done = stack.deploy()
+    assert (done.version, done.digest, done.started) == (
+        stack.first.version,
+        stack.first.digest,
+        True,
+    )
+    assert stack.answers_as() == stack.first.version
+    container = the_only(stack)
+    host = container.attrs["HostConfig"]
+    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"]
+    assert (host["Memory"], host["PidsLimit"]) == (1 << 30, 256)
+    assert host["SecurityOpt"] == ["no-new-privileges"] and list(host["Tmpfs"]) == ["/tmp"]
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert container.attrs["Config"]["User"] == "10001:10001"
+    again = stack.deploy()
+    assert (again.started, again.ended, again.container) == (False, (), container.name)
+    assert the_only(stack).id == container.id
+    lines = [e for e in read_audit(stack.config.paths.releases) if e.deed is Deed.DEPLOYED]
+    assert (lines[-1].subject, lines[-1].digest) == (stack.first.version, stack.first.digest)
+    assert [line.digest for line in lines[-2:]].count(stack.first.digest) == 1
+
+
+def test_a_move_is_followed_without_a_failed_answer(
+    stack: ServingStack, record_property: Callable[[str, object], None]
+) -> None:
+    stack.deploy()
+    stack.production_is(stack.second)
+    with AskingClient(stack.address) as client:
+        done = stack.deploy()
+        stop = len(client.answers)
+        while len(client.answers) < stop + 20:
+            threading.Event().wait(0.05)
+    assert done.ended == (stack.first.version,)
+    told = f"{len(client.answers)} asked, {len(client.failed)} failed"
+    record_property("answers", told)
+    record_property("longest gap, s", round(client.longest_gap, 2))
+    logging.getLogger(__name__).warning("%s, longest gap %.2f s", told, client.longest_gap)
+    assert client.failed == []
+    assert client.longest_gap < 3
+    assert client.versions == [stack.first.version, stack.second.version]
+    assert {answer.version for answer in client.answers[-15:]} == {stack.second.version}
+    assert the_only(stack).labels["mammography.service.digest"] == stack.second.digest
+    names = list(stack.place.statistics.iterdir())
+    assert [path.name for path in names] == ["images.jsonl"], "both wrote their statistics there"
+
+
+def test_an_answer_in_flight_at_the_switch_arrives(
+    stack: ServingStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy()
+    old = the_only(stack)
+    stack.production_is(stack.second)
+    film, answers, end = phantom(110, 3000, 2400), list[httpx.Response](), ServingContainers.end
+
+    def ask() -> None:
+        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 3
+        answers.append(httpx.post(url, files=files, timeout=60, trust_env=False))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+
+    def end_while_it_answers(*given: Any) -> None:
+        """Two, since the front sends one to each of those that serve."""
+        for thread in threads:
+            thread.start()
+        url = f"http://{stack.address_of(old)}:{PORT}/metrics"
+        while "mammo_queue_working 1" not in httpx.get(url, trust_env=False).text:
+            assert any(thread.is_alive() for thread in threads), "the films were too few"
+        end(*given)
+
+    monkeypatch.setattr(ServingContainers, "end", end_while_it_answers)
+    stack.deploy()
+    for thread in threads:
+        thread.join(60)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    versions = {answer.json()["model_version"] for answer in answers}
+    assert stack.first.version in versions
+    assert stack.answers_as() == stack.second.version
+
+
+def test_a_release_that_never_becomes_ready_leaves_the_old_one_serving(
+    stack: ServingStack,
+) -> None:
+    stack.deploy()
+    old = the_only(stack)
+    stack.production_is(stack.stuck)
+    with (
+        AskingClient(stack.address) as client,
+        pytest.raises(ReleaseError, match="removed again; what served goes on") as refused,
+    ):
+        follow_production(impatient(stack.config, 3), stack.engine, stack.place)
+    assert "still reading weights" in str(refused.value)
+    assert (client.failed, client.versions) == ([], [stack.first.version])
+    assert the_only(stack).id == old.id
+    noted = [e for e in read_audit(stack.config.paths.releases) if e.deed is Deed.DEPLOYED]
+    assert stack.stuck.digest not in [entry.digest for entry in noted]
+
+
+def put_by_hand(stack: ServingStack, record: ReleaseRecord) -> None:
+    with Registry(stack.config.release) as registry:
+        manifest = registry.manifest(record.digest)
+        assert manifest is not None
+        registry.put(manifest, "production")
+
+
+def test_what_this_pipeline_did_not_ship_is_not_served(
+    stack: ServingStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy()
+    old = the_only(stack)
+    put_by_hand(stack, stack.second)
+    with pytest.raises(ReleaseError, match=f"is {stack.second.version}, but the ledger says that"):
+        stack.deploy()
+    put_by_hand(stack, stack.first)
+    stack.production_is(stack.second)
+    home = bundle_of(stack.config.paths.releases, stack.second.version)
+    record, card = home.parent / "record", home / "model_card.md"
+    kept = card.read_bytes()
+    card.chmod(0o644)
+    card.write_bytes(b"may be used for everything\n")
+    with pytest.raises(ReleaseError, match="as it was signed .bundle: .*what served goes on"):
+        stack.deploy()
+    card.write_bytes(kept)
+    statements = {path: path.read_bytes() for path in record.glob("statement.dsse*")}
+    for path in statements:
+        path.unlink()
+    with pytest.raises(ReleaseError, match="as it was signed .statement: .*what served goes on"):
+        stack.deploy()
+    for path, data in statements.items():
+        path.write_bytes(data)
+    audit = stack.config.paths.releases / "audit.jsonl"
+    lines = audit.read_bytes()
+    audit.write_bytes(b'{"who": "nobody"}\n')
+    with pytest.raises(AuditError):
+        stack.deploy()
+    audit.write_bytes(lines)
+    assert the_only(stack).id == old.id and stack.answers_as() == stack.first.version
+    assert stack.deploy().version == stack.answers_as() == stack.second.version
+
+
+def test_a_service_that_is_gone_or_lost_its_name_is_mended(stack: ServingStack) -> None:
+    stack.deploy()
+    the_only(stack).kill()
+    mended = stack.deploy()
+    assert mended.started and stack.answers_as() == stack.first.version
+    network = stack.engine.networks.get(stack.network)
+    nameless = the_only(stack)
+    network.disconnect(nameless)
+    network.connect(nameless)
+    assert stack.deploy().started
+    assert the_only(stack).id != nameless.id and stack.answers_as() == stack.first.version
+
+
+def test_other_settings_of_the_service_make_it_start_anew(stack: ServingStack) -> None:
+    stack.deploy()
+    keyed = ServicePlace(stack.network, stack.place.statistics, {"MAMMO_API_KEY": "Zr8-q2"})
+    assert follow_production(stack.config, stack.engine, keyed).started
+    answer = httpx.get(f"{stack.address}/v1/model", trust_env=False)
+    assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
+    assert "Zr8-q2" not in repr(keyed)
+
+
+def test_two_stacks_on_one_engine_leave_each_other_alone(stack: ServingStack) -> None:
+    stack.deploy()
+    own = the_only(stack)
+    name = f"{stack.image}-other_default"
+    other = ServicePlace(name, stack.place.statistics)
+    with pytest.raises(ConfigError, match=f"{name}.*which the Docker engine does not know"):
+        follow_production(stack.config, stack.engine, other)
+    network = stack.engine.networks.create(name)
+    try:
+        assert follow_production(stack.config, stack.engine, other).started
+        stack.deployed(stack.second)
+        (theirs,) = stack.containers(name)
+        assert theirs.labels["mammography.service.digest"] == stack.first.digest
+        assert theirs.attrs["NetworkSettings"]["Networks"][name]["Aliases"].count(ALIAS) == 1
+        assert the_only(stack).id != own.id
+    finally:
+        for container in stack.containers(name):
+            container.remove(force=True, v=True)
+        network.remove()
+
+
+def in_a_process(file: Path, stack: ServingStack, at: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.docker.killed_deploy"]
+    command += [str(file), stack.network, str(at)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_killed_at_any_step_something_serves_and_the_next_run_tidies_up(
+    stack: ServingStack, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    save_config(stack.config, file)
+    stack.deploy()
+    stack.production_is(stack.second)
+    whole = in_a_process(file, stack)
+    assert whole.stdout, whole.stderr
+    steps, count = int(whole.stdout), cases(5, 1000)
+    points = sorted({1 + round(n * (steps - 1) / (count - 1)) for n in range(count)})
+    left = set[int]()
+    with AskingClient(stack.address) as client:
+        for number, at in enumerate(points):
+            stack.production_is((stack.first, stack.second)[number % 2])
+            killed = in_a_process(file, stack, at)
+            assert killed.returncode == -9, f"step {at} of {steps}: {killed.stderr}"
+            left.add(len(stack.containers()))
+            done = stack.deploy()
+            assert the_only(stack).name == done.container, f"step {at}"
+            assert stack.answers_as() == (stack.first, stack.second)[number % 2].version
+    assert left >= {1, 2}, "no kill fell between the start of the new and the end of the old"
+    assert client.failed == []
