@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from functools import cache
 from importlib.metadata import distribution
 from typing import Any
 
@@ -16,13 +17,19 @@ _PROVIDERS = {
 
 def options_of(section: str) -> set[str]:
     """The keys of a section of airflow.cfg."""
-    known: dict[str, Any]
     if section in _PROVIDERS:
         name, folder = _PROVIDERS[section]
         path = f"airflow/providers/{folder}/get_provider_info.py"
-        known = runpy.run_path(str(distribution(name).locate_file(path)))["get_provider_info"]()
+        known: dict[str, Any] = runpy.run_path(str(distribution(name).locate_file(path)))[
+            "get_provider_info"
+        ]()
         return set(known["config"][section]["options"])
+    return set(_of_core()[section]["options"])
+
+
+@cache
+def _of_core() -> dict[str, Any]:
     path = "airflow/config_templates/config.yml"
     with open(str(distribution("apache-airflow-core").locate_file(path))) as stream:
-        known = yaml.safe_load(stream)
-    return set(known[section]["options"])
+        known: dict[str, Any] = yaml.load(stream, Loader=yaml.CSafeLoader)
+    return known
