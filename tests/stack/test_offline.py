@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import docker
@@ -75,7 +76,7 @@ def test_the_stack_comes_up_from_the_bundle_alone(
     assert "every part is healthy" in done.stdout
     assert "Downloading" not in done.stdout + done.stderr
     try:
-        with docker.DockerClient(base_url=engine_offline) as client:
+        with closing(docker.DockerClient(base_url=engine_offline)) as client:
             _check(client)
     finally:
         command = [*stack(project).command("down", "--volumes")]
