@@ -175,6 +175,7 @@ def test_docker_compose_accepts_it(tmp_path: Path) -> None:
     program = shutil.which("docker-compose")
     if program is None:
         pytest.skip("docker-compose is not installed")
+    shutil.copytree(PROJECT / "docker", tmp_path / "docker")  # it reads a file of there
     command = [program, "--file", str(FILE), "--project-directory", str(tmp_path)]
     command += ["--profile", "gpu", "--profile", "cpu", "config", "--quiet"]
     missing = subprocess.run(command, capture_output=True, text=True)

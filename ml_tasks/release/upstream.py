@@ -20,10 +20,11 @@ def pulled(client: DockerClient, name: str, seconds: float = PULL_SECONDS) -> st
     log.info("pulling %s (for at most %.0f s)", name, seconds)
     failures: list[Exception] = []
     found: list[str] = []
+    repository, _, tag = name.rpartition(":")
 
     def work() -> None:
         try:
-            found.append(str(client.images.pull(*name.split(":")).id))
+            found.append(str(client.images.pull(repository, tag).id))
         except (DockerException, requests.exceptions.RequestException) as error:
             failures.append(error)
 

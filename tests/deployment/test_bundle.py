@@ -121,12 +121,6 @@ def checkout(tmp_path: Path) -> Path:
     return project
 
 
-def test_the_images_sources_are_those_that_the_build_takes() -> None:
-    from ml_tasks.deployment.images import stack_images
-
-    assert image_sources(CHECKOUT) == stack_images.image_sources()
-
-
 def test_an_image_of_another_version_of_the_code_is_noticed(
     engine: DockerClient, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

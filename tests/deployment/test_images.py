@@ -10,10 +10,11 @@ from pathlib import Path
 import docker
 import pytest
 
+from ml_tasks.deployment.image_sources import image_sources
 from ml_tasks.deployment.images.base_images import BASES, BaseImage, check_nothing_runs, make_ready
 from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.deployment.images.package_layer import AIRFLOW, CPU, GPU, layer_reference
-from ml_tasks.deployment.images.stack_images import ensure_stack_images, image_sources, made_of
+from ml_tasks.deployment.images.stack_images import ensure_stack_images, made_of
 from ml_tasks.errors import ReleaseError
 from ml_tasks.release.locks import read_lock
 from ml_tasks.release.python_base import ensure_python_base
@@ -110,7 +111,7 @@ def test_what_is_there_is_not_made_again(
 
 
 def test_other_code_or_another_layer_is_another_image(tmp_path: Path) -> None:
-    sources = image_sources()
+    sources = image_sources(PROJECT)
     assert "dags/mammography_retraining.py" in sources
     changed = tmp_path / "changed.py"
     changed.write_text("# changed\n")

@@ -29,6 +29,7 @@ _REGISTRY_SETTINGS = "docker/registry.yml"
 SERVICE_USER = 999  # and its group: upstream's postgres and redis have it in their own images
 # One tree for all services: what they share is there once. The number rises with its contents.
 DEBIAN = "mammography-debian-services:bookworm-2"
+_TREES = f"{DEBIAN.partition(':')[0]}:"
 _PACKAGES = (
     "ca-certificates",
     "curl",  # asks in the health checks
@@ -90,7 +91,7 @@ def _each(client: DockerClient) -> Iterator[ImageRef]:
     reachable = True  # one that cannot be pulled says it of all: they lie at one registry
     for base in BASES:
         started = time.monotonic()
-        made = not _is_there(client, base.name)
+        made = not _is_there(client, base.name) or _of_another_tree(client, base.name)
         if made:
             found = pulled(client, base.upstream) if reachable else None
             reachable = found is not None
@@ -160,6 +161,12 @@ def check_nothing_runs(root: Path) -> None:
                 f"process {process.name} ({words.strip()}) runs in {root}: a package has started "
                 "its service; end it, then run `mammo base_images` again"
             )
+
+
+def _of_another_tree(client: DockerClient, name: str) -> bool:
+    """Whether it is a tree of Debian packages, but not of those that are named here."""
+    trees = [tag for tag in client.images.get(name).tags if tag.startswith(_TREES)]
+    return bool(trees) and DEBIAN not in trees
 
 
 def _is_there(client: DockerClient, name: str) -> bool:

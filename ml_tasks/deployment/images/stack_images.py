@@ -12,6 +12,7 @@ from pathlib import Path
 from docker import DockerClient
 from docker.errors import ImageNotFound
 
+from ml_tasks.deployment.image_sources import FILES, image_sources
 from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.deployment.images.package_layer import (
     AIRFLOW,
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 DOCKERFILE = "docker/airflow.Dockerfile"
 MADE_OF = "mammography.made-of"  # label: one hash of the layer below, the Dockerfile and the code
-# What the images hold of the checkout, at /opt/mammo.
-_FOLDERS = ("ml_tasks", "dags", "plugins", "docker")
-_FILES = ("pyproject.toml", "LICENSE", "requirements/serving.txt")
 
 
 @dataclass(frozen=True)
@@ -68,17 +66,6 @@ def ensure_stack_images(
         return tuple(_ensure(client, ROLES[role], python_base, cache) for role in roles)
 
 
-def image_sources() -> dict[str, Path]:
-    """Every file of the checkout that the images hold: name in the checkout -> file."""
-    found = {name: checkout_file(name) for name in _FILES}
-    for folder in _FOLDERS:
-        root = checkout_file(folder)
-        for file in sorted(root.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc":
-                found[f"{folder}/{file.relative_to(root).as_posix()}"] = file
-    return found
-
-
 def made_of(below: str, sources: dict[str, Path]) -> str:
     """What an image on the layer `below` is made of, in one hash."""
     digest = hashlib.sha256(f"{below}\n".encode())
@@ -90,7 +77,7 @@ def made_of(below: str, sources: dict[str, Path]) -> str:
 
 def _ensure(client: DockerClient, role: Role, python_base: str, cache: Path) -> ImageRef:
     started = time.monotonic()
-    sources = image_sources()
+    sources = image_sources(checkout_file(FILES[0]).parent)
     expected = made_of(layer_reference(role.packages, python_base), sources)
     made = not _is_made_of(client, role.name, expected)
     if made:
