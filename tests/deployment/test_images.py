@@ -19,7 +19,7 @@ from ml_tasks.errors import ReleaseError
 from ml_tasks.release.locks import read_lock
 from ml_tasks.release.python_base import ensure_python_base
 from ml_tasks.release.serving_base import checkout_file
-from tests.conftest import WHEELS
+from tests.conftest import PROJECT, WHEELS
 
 VERSIONS = """
 import importlib.metadata as m, json, re
