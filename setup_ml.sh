@@ -104,7 +104,7 @@ install_packages() {
   count=$(grep -c '^[a-z0-9]' requirements/all.txt)
   say "installing the $count locked packages; on a new machine this takes minutes"
   step "installed requirements/all.txt" .venv/bin/uv pip install --python .venv/bin/python \
-    --require-hashes -r requirements/all.txt && return
+    --require-hashes --compile-bytecode -r requirements/all.txt && return
   say "uv could not; pip, which reads its own configuration, tries the same lock"
   step "installed requirements/all.txt with pip" \
     "${pip[@]}" install --require-hashes -r requirements/all.txt
