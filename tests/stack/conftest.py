@@ -11,6 +11,7 @@ from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.local_stack.airflow_api import DagRun
 from ml_tasks.run_paths import RunPaths
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
+from tests.stack.small_disk import small_disk
 
 OVERRIDES = {
     "model.weights": "none",  # no pretrained weights can be had everywhere
@@ -35,10 +36,11 @@ def running_stack(
 ) -> Iterator[RunningStack]:
     """The stack, up and healthy, with sample data and no release."""
     root = tmp_path_factory.mktemp("stack")
-    write_sample(root / "shared" / "data" / "raw", patients=240)
-    running = start_stack(root, OVERRIDES, {})
-    yield running
-    stop_stack(running)
+    with small_disk(root / "shared"):
+        write_sample(root / "shared" / "data" / "raw", patients=240)
+        running = start_stack(root, OVERRIDES, {})
+        yield running
+        stop_stack(running)
 
 
 @pytest.fixture(scope="session")
