@@ -9,8 +9,6 @@ import httpx
 from ml_tasks.release.ledger import read_moves
 from tests.stack.running_stack import RunningStack
 
-DEPLOYMENT = "mammography_deployment"  # the DAG by which it follows `production`
-
 
 def wait_until_served(stack: RunningStack, seconds: float = 240) -> str:
     """Returns the version that the service answers with, once it is the one in production."""

@@ -18,7 +18,7 @@ from ml_tasks.release.ledger import read_moves
 from tests.stack.conftest import Released
 from tests.stack.faults import watched_production
 from tests.stack.quick_runs import PATIENTS, QuickRuns, assert_of_one_run, quick_runs, until
-from tests.stack.served import DEPLOYMENT, wait_until_served
+from tests.stack.served import wait_until_served
 
 pytestmark = pytest.mark.full
 
@@ -36,7 +36,6 @@ def quick(released: Released) -> Iterator[QuickRuns]:
 def test_runs_triggered_at_once_go_one_after_the_other(quick: QuickRuns) -> None:
     """Each is judged against the one before; the third, which is like the second, is unchanged."""
     stack = quick.stack
-    stack.api.pause(DEPLOYMENT, False)
     with watched_production(stack) as production:
         first, second, same = (
             quick.trigger(epochs=1),

@@ -17,7 +17,7 @@ from tests.stack.quick_runs import QuickRuns, assert_of_one_run, quick_runs, unt
 from tests.stack.running_stack import kill
 
 CLEAN = "preprocess.clean"
-SHARDS = 12  # more than the workers take at once, so that the broker holds some
+SHARDS = 8  # more than the workers take at once, so that the broker holds some
 RUNNING = ("running", "success")
 
 
@@ -87,6 +87,7 @@ def redis_goes(run: FaultyRun) -> None:
     """While shards run on both workers and others wait in the broker for a free place."""
     until(lambda: run.shards("running") and run.shards("queued"), "shards to run and to wait")
     waiting = held(run)
+    assert waiting, "no shard waits in the broker"
     moment = run.hit("redis")
     started = run.shards(*RUNNING)
     run.make(

@@ -15,7 +15,7 @@ from ml_tasks.release.ledger import read_moves
 from ml_tasks.run_paths import RECORD, RunPaths
 from tests.stack.conftest import OVERRIDES, Released
 from tests.stack.faults import registry_read, tested_images
-from tests.stack.served import DEPLOYMENT, wait_until_served
+from tests.stack.served import wait_until_served
 
 CLEAN = "preprocess.clean"
 # Which service each task must run on; the others are anybody's of the queue default.
@@ -89,8 +89,6 @@ def test_production_is_the_tested_image(released: Released) -> None:
 def served(released: Released) -> RunPaths:
     """The run whose release the stack's service answers with, once it follows `production`."""
     stack = released.stack
-    stack.api.wait_for_dag(DEPLOYMENT)
-    stack.api.pause(DEPLOYMENT, False)
     version = wait_until_served(stack)
     (shipped,) = (
         path.parents[1]
