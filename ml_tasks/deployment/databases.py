@@ -40,7 +40,7 @@ def dump(compose: Compose, name: str) -> Iterator[bytes]:
     Raises:
         StackError: it cannot be read.
     """
-    command = _inside(compose, "pg_dump", "--format", "custom", name)
+    command = inside(compose, "pg_dump", "--format", "custom", name)
     return output_of(command, f"writing out the database {name}")
 
 
@@ -50,7 +50,7 @@ def present(compose: Compose) -> list[str]:
     Raises:
         StackError: it does not answer.
     """
-    command = _inside(compose, "psql", "--dbname", "postgres", "-tAc", _LIST)
+    command = inside(compose, "psql", "--dbname", "postgres", "-tAc", _LIST)
     found = b"".join(output_of(command, "listing the databases")).decode().split()
     return [name for name in NAMES if name in found]
 
@@ -62,14 +62,19 @@ def load(compose: Compose, name: str, chunks: Iterable[bytes]) -> None:
         StackError: it cannot be written.
     """
     if name not in present(compose):
-        create = _inside(compose, "psql", "--dbname", "postgres", "-c", f"CREATE DATABASE {name}")
+        create = inside(compose, "psql", "--dbname", "postgres", "-c", f"CREATE DATABASE {name}")
         feed(create, [], f"making the database {name}")
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--clean", "--if-exists"]
-    command = _inside(compose, "pg_restore", *options, "--dbname", name)
+    command = inside(compose, "pg_restore", *options, "--dbname", name)
     feed(command, chunks, f"reading back the database {name}")
 
 
-def _inside(compose: Compose, program: str, *arguments: str) -> list[str]:
+def inside(compose: Compose, program: str, *arguments: str) -> list[str]:
+    """The command line of one of Postgres's programs, with the right to everything.
+
+    Raises:
+        StackError: Postgres does not run.
+    """
     running = compose.containers("postgres")
     if not running:
         raise StackError("postgres does not run: make up")

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from ml_tasks.deployment.backup import RELEASES, last_move
 from ml_tasks.deployment.compose import Compose
-from ml_tasks.deployment.stack import Say
+from ml_tasks.deployment.stack import CONFIG, Say
 from ml_tasks.errors import StackError
 from ml_tasks.release.bundle import verify
-
-_CONFIG = ("--config", "/mammo/config.yaml")  # as the workers see it
 
 
 def check(compose: Compose, production: Mapping[str, str] | None, say: Say) -> None:
@@ -27,7 +25,7 @@ def check(compose: Compose, production: Mapping[str, str] | None, say: Say) -> N
     for bundle in sealed:
         verify(bundle)
     say(f"{len(sealed)} release(s): every file is as its SHA256SUMS says")
-    compose.exec("worker", ["mammo", "audit", *_CONFIG])
+    compose.exec("worker", ["mammo", "audit", *CONFIG])
     say("the audit log is whole and agrees with the ledger")
     _production(compose, releases, production, say)
 
@@ -38,7 +36,7 @@ def _production(compose: Compose, releases: Path, then: Mapping[str, str] | None
     if then is None:
         say("nothing was ever in production")
         return
-    found = json.loads(compose.exec("worker", ["mammo", "releases", "--json", *_CONFIG]))
+    found = json.loads(compose.exec("worker", ["mammo", "releases", "--json", *CONFIG]))
     if found["production"] != then["digest"]:
         raise StackError(
             f"the registry says that {found['production']} is in production, the ledger says "
@@ -46,5 +44,5 @@ def _production(compose: Compose, releases: Path, then: Mapping[str, str] | None
         )
     say(f"production is {then['version']} ({then['digest']}), by registry and ledger")
     image = f"{found['repository']}:production"
-    told = compose.exec("builder", ["mammo", "verify", image, *_CONFIG])
+    told = compose.exec("builder", ["mammo", "verify", image, *CONFIG])
     say(told.strip().splitlines()[-1])

@@ -22,12 +22,13 @@ from ml_tasks.errors import StackError
 Say = Callable[[str], None]
 
 IMAGES = (
-    "mammography-airflow", "mammography-postgres:15", "mammography-redis:7",
+    "mammography-airflow", "mammography-cpu", "mammography-postgres:15", "mammography-redis:7",
     "mammography-registry:2", "mammography-nginx:1",
 )  # fmt: skip
 _LIVE = "mammography.service"  # the label of the containers that deploy_service starts
 _DEPLOYMENT = "mammography_deployment"  # the DAG that does so
 _HEALTHY_SECONDS = 600.0
+CONFIG = ("--config", "/mammo/config.yaml")  # as the workers see it
 
 
 def stack(project: Path) -> Compose:
@@ -79,15 +80,21 @@ def ensure_images(project: Path, wanted: tuple[str, ...], say: Say) -> None:
     Raises:
         StackError: they cannot be built.
     """
-    kind = "gpu" if "gpu" in wanted else "cpu"
-    needed = (*IMAGES, f"mammography-{kind}")
+    needed = [*IMAGES, *(["mammography-gpu"] if "gpu" in wanted else [])]
     missing = [image for image in needed if not _is_there(image)]
     missing += stale_images(project, (image for image in needed if image not in missing))
     if not missing and not (project / ".venv").exists():
         return
     if missing:
         say(f"to be made for this version of the code: {', '.join(missing)}")
-    commands = (["./setup_ml.sh"], [".venv/bin/mammo", "images", "--kind", kind])
+    roles = [each.removeprefix("mammography-") for each in needed if ":" not in each]
+    mammo = ".venv/bin/mammo"
+    commands = (
+        ["./setup_ml.sh"],
+        [mammo, "base_images"],
+        [mammo, "images", *(word for role in roles for word in ("--role", role))],
+        [mammo, "serving-base"],
+    )
     for command in commands:
         if subprocess.run(command, cwd=project, check=False).returncode:
             raise StackError(
@@ -102,7 +109,7 @@ def serve(compose: Compose, say: Say) -> None:
     """Lets the inference service follow `production`, now and from now on."""
     compose.exec("scheduler", ["airflow", "dags", "unpause", "--yes", _DEPLOYMENT])
     try:
-        said = compose.exec("builder", ["mammo", "deploy_service"])
+        said = compose.exec("builder", ["mammo", "deploy_service", *CONFIG])
     except StackError as error:  # the stack is of use without it, and the DAG tries again
         say(f"the inference service does not follow production yet: {error}")
         return

@@ -79,6 +79,11 @@ def main(home: Path, port: int, passwords: Mapping[str, str]) -> None:
         kept.add(NOBODY, "viewer", passwords[NOBODY])
         kept._manager.find_user(NOBODY).roles = []
         kept._manager.session.commit()
+        # What somebody gave by hand on the page goes at the next start.
+        manager = kept._manager
+        given = manager.create_permission("can_create", "DAG Runs")
+        manager.add_permission_to_role(manager.find_role("Viewer"), given)
+        kept.set_roles()
     told = get_parser().parse_args(["dags", "reserialize"])
     told.func(told)
     import uvicorn

@@ -110,7 +110,7 @@ def test_no_copy_holds_a_tag_whose_image_is_not_whole(
 
     thread = threading.Thread(target=pushing)
     thread.start()
-    seen = []
+    seen: list[int] = []
     while not done.is_set():
         seen.append(check_whole(copied(registry, tmp_path / f"copy{len(seen)}")))
     thread.join()

@@ -133,7 +133,7 @@ def test_an_answer_in_flight_at_the_switch_arrives(
     film, answers, end = phantom(110, 3000, 2400), list[httpx.Response](), ServingContainers.end
 
     def ask() -> None:
-        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 3
+        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 2
         answers.append(httpx.post(url, files=files, timeout=60, trust_env=False))
 
     threads = [threading.Thread(target=ask) for _ in range(2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,23 @@ from ml_tasks.run_paths import RunPaths
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
 from tests.stack.small_disk import small_disk
 
+HERE = Path(__file__).parent
 OVERRIDES = {
     "model.weights": "none",  # no pretrained weights can be had everywhere
     "training.epochs": 3,
     "cleaning.shards": 4,
     "cleaning.workers": 1,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What destroys the stack comes after everything else that uses it."""
+    places = [number for number, item in enumerate(items) if HERE in item.path.parents]
+    own = sorted(
+        (items[each] for each in places), key=lambda item: bool([*item.iter_markers("last")])
+    )
+    for place, item in zip(places, own, strict=True):
+        items[place] = item
 
 
 @dataclass(frozen=True)

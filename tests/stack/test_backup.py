@@ -1,0 +1,142 @@
+"""The stack is destroyed and comes back from its backup: the last test of this folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ml_tasks.deployment import databases, stack
+from ml_tasks.deployment.backup import back_up
+from ml_tasks.deployment.restore import restore
+from ml_tasks.deployment.settings_file import change_settings
+from ml_tasks.deployment.streams import output_of
+from tests.stack.conftest import Released
+from tests.stack.running_stack import PORTS, RunningStack
+
+# What a new machine sets of its own; all else, every secret too, comes out of the archive.
+OF_THE_MACHINE = (
+    "COMPOSE_PROJECT_NAME", "MAMMO_SHARED", "MAMMO_PROFILES", "AIRFLOW_BASE_URL", *PORTS,
+)  # fmt: skip
+CONNECTION = ("airflow", "connections")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is to be the same afterwards."""
+
+    runs: dict[str, str]  # of Airflow's database: run -> its state and its tasks'
+    releases: dict[str, str]  # file -> hash
+    production: dict[str, object]  # as the registry says it
+    tracked: dict[str, float]  # MLflow's runs and their AUC
+    artefacts: str
+    served: str  # the version that answers
+
+
+def look(running: RunningStack) -> Seen:
+    """Asks every part of the stack."""
+    compose = running.compose
+    config = ["--config", "/mammo/config.yaml"]
+    found = json.loads(compose.exec("worker", ["mammo", "releases", "--json", *config]))
+    names = ["sh", "-c", "cd /opt/airflow/mlflow && find . -type f | sort"]
+    return Seen(
+        runs=runs_in_database(running),
+        releases=files_of(running.shared / "releases"),
+        production=found,
+        tracked=tracked_runs(running),
+        artefacts=compose.exec("mlflow", names),
+        served=served_version(running),
+    )
+
+
+def runs_in_database(running: RunningStack) -> dict[str, str]:
+    """Every run that has ended, with the states of its tasks."""
+    words = (
+        "SELECT r.run_id, r.state, string_agg(t.task_id || t.map_index || coalesce(t.state, ''), "
+        "',' ORDER BY t.task_id, t.map_index) FROM dag_run r JOIN task_instance t "
+        "USING (dag_id, run_id) WHERE r.state IN ('success', 'failed') GROUP BY 1, 2"
+    )
+    command = databases.inside(running.compose, "psql", "--dbname", "airflow", "-tAc", words)
+    lines = b"".join(output_of(command, "listing the runs")).decode().splitlines()
+    return {line.split("|")[0]: line for line in lines}
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
+
+
+def tracked_runs(running: RunningStack) -> dict[str, float]:
+    """MLflow's runs by name, as its own server tells them."""
+    url = f"{running.url('MLFLOW_PORT')}/api/2.0/mlflow"
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        listed = client.post(f"{url}/experiments/search", json={"max_results": 50}).json()
+        ids = [each["experiment_id"] for each in listed["experiments"]]
+        asked = {"experiment_ids": ids, "max_results": 100}
+        found = client.post(f"{url}/runs/search", json=asked).json().get("runs", [])
+    return {
+        f"{run['info']['run_name']} {metric['key']}": metric["value"]
+        for run in found
+        for metric in run["data"].get("metrics", [])
+    }
+
+
+def served_version(running: RunningStack, seconds: float = 240) -> str:
+    """Waits until the service answers, and gives the version that does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = httpx.get(f"{running.url('SERVICE_PORT')}/ready", trust_env=False, timeout=10)
+            if answer.status_code == 200:
+                return str(answer.json()["model_version"])
+            seen = answer.text
+        except httpx.TransportError as error:
+            seen = str(error)
+        assert time.monotonic() < deadline, f"nothing serves: {seen}"
+        time.sleep(1)
+
+
+@pytest.mark.last
+def test_a_destroyed_stack_comes_back_from_its_backup(
+    released: Released, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs, releases, audit log, registry, MLflow, connections and the service, as they were."""
+    running, said = released.stack, list[str]()
+    compose, project = running.compose, running.project
+    add = [*CONNECTION, "add", "kept", "--conn-uri", "http://user:fernet-secret@host"]
+    compose.exec("scheduler", add)
+    before = look(running)
+    assert released.run.dag_run_id in before.runs
+    assert before.tracked and before.artefacts
+    own = {name: compose.settings[name] for name in OF_THE_MACHINE if name in compose.settings}
+    kept = back_up(project, tmp_path, said.append)
+
+    stack.down(project, said.append)
+    compose.output("down", "--volumes", "--remove-orphans")
+    shutil.rmtree(running.shared)
+    (project / ".env").unlink()
+    change_settings(project, own)
+
+    restore(project, kept.path, said.append)
+    assert stack.stack(project).settings == compose.settings, "a secret is another"
+    after = look(running)
+    assert before.runs.items() <= after.runs.items()
+    assert after.releases == before.releases
+    assert after.production == before.production
+    assert after.tracked == before.tracked
+    assert after.artefacts == before.artefacts
+    assert after.served == before.served
+    told = compose.exec("scheduler", [*CONNECTION, "get", "kept", "--output", "json"])
+    assert "fernet-secret" in told, "the Fernet key is another"
+    assert (running.paths(released.run.dag_run_id).root / "evaluate").is_dir()
+    with capsys.disabled():
+        print("\n".join(["", *said]))  # noqa: T201
