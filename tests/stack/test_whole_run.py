@@ -13,8 +13,8 @@ from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.records import ReleaseRecord, Split, ValidationRecord
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.run_paths import RECORD, RunPaths
+from tests.stack import faults
 from tests.stack.conftest import OVERRIDES, Released
-from tests.stack.faults import registry_read, tested_images
 from tests.stack.served import wait_until_served
 
 CLEAN = "preprocess.clean"
@@ -75,10 +75,10 @@ def test_the_page_shows_the_log_of_every_worker(
 
 def test_production_is_the_tested_image(released: Released) -> None:
     record = released.paths.load(ReleaseRecord)
-    assert record.image_id in tested_images(released.stack)
+    assert record.image_id in faults.tested_images(released.stack)
     moves = read_moves(released.stack.config.paths.releases)
     assert moves is not None
-    with registry_read(released.stack) as registry:
+    with faults.registry_read(released.stack) as registry:
         assert registry.digest(record.version) == record.digest
         # Another test's run may have moved it on.
         assert registry.digest("production") == moves[-1].digest
