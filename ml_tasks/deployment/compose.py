@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,8 @@ class Compose:
             StackError: it failed.
         """
         command = self.command(*arguments)
-        if status := subprocess.run(command, cwd=self.project, check=False).returncode:
+        done = subprocess.run(command, cwd=self.project, env=_patient(), check=False)
+        if status := done.returncode:
             raise StackError(
                 f"`docker compose {' '.join(arguments)}` ended with status {status}; "
                 "what is above says why"
@@ -51,7 +53,12 @@ class Compose:
             StackError: it failed; the end of what it says is quoted.
         """
         done = subprocess.run(
-            self.command(*arguments), cwd=self.project, input=data, capture_output=True, check=False
+            self.command(*arguments),
+            cwd=self.project,
+            env=_patient(),
+            input=data,
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
             words = (done.stderr or done.stdout).decode(errors="replace").strip()
@@ -76,6 +83,11 @@ class Compose:
         return docker(
             "ps", "--quiet", "--no-trunc", *(["--all"] if stopped else []), *filters
         ).split()
+
+
+def _patient() -> dict[str, str]:
+    """The environment, in which docker-compose 1.29 gives a busy engine more than its minute."""
+    return {"COMPOSE_HTTP_TIMEOUT": "600", **os.environ}
 
 
 def docker(*arguments: str) -> str:

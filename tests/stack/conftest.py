@@ -13,6 +13,7 @@ from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.local_stack.airflow_api import DagRun
 from ml_tasks.run_paths import RunPaths
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
+from tests.stack.small_disk import small_disk
 
 HERE = Path(__file__).parent
 OVERRIDES = {
@@ -24,13 +25,17 @@ OVERRIDES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What destroys the stack comes after everything else that uses it."""
+    """The whole run, which makes the first release, comes first; what destroys the stack, last."""
     places = [number for number, item in enumerate(items) if HERE in item.path.parents]
-    own = sorted(
-        (items[each] for each in places), key=lambda item: bool([*item.iter_markers("last")])
-    )
+    own = sorted((items[each] for each in places), key=_turn)
     for place, item in zip(places, own, strict=True):
         items[place] = item
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.path.name == "test_whole_run.py":
+        return 0
+    return 2 if item.get_closest_marker("last") else 1
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,11 @@ def running_stack(
 ) -> Iterator[RunningStack]:
     """The stack, up and healthy, with sample data and no release."""
     root = tmp_path_factory.mktemp("stack")
-    write_sample(root / "shared" / "data" / "raw", patients=240)
-    running = start_stack(root, OVERRIDES, {})
-    yield running
-    stop_stack(running)
+    with small_disk(root / "shared"):
+        write_sample(root / "shared" / "data" / "raw", patients=240)
+        running = start_stack(root, OVERRIDES, {})
+        yield running
+        stop_stack(running)
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,10 @@ class RunningStack:
         """The folder of a run, on the host."""
         return RunPaths(self.config.paths.runs, run_id)
 
+    def on_host(self, path: str) -> Path:
+        """Where a path of the workers, below /mammo, lies on this machine."""
+        return self.shared / Path(path).relative_to("/mammo")
+
     def trigger(self, conf: dict[str, Any]) -> str:
         """Starts a retraining as the web page does; gives the run's id."""
         self.api.wait_for_dag(DAG_ID)

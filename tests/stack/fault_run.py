@@ -1,0 +1,107 @@
+"""One retraining of few films that is made to meet faults: its data, its gate, where it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import yaml
+
+from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.local_stack.airflow_api import TaskInstance
+from ml_tasks.local_stack.demo import DAG_ID
+from ml_tasks.records import ShardRecord
+from ml_tasks.run_paths import RunPaths
+from tests.stack.faults import DEAD_WORKER, RETRY, Fault, record, wait_for_try
+from tests.stack.running_stack import RunningStack, kill
+
+PATIENCE = 300.0  # seconds that a moment is waited for
+# Whatever so few films teach, an image is made of it.
+OPEN_GATE = {
+    "min_accuracy": 0.0,
+    "min_auc": 0.0,
+    "min_sensitivity": 0.0,
+    "max_ece": None,
+    "max_control_auc": None,
+    "non_inferiority": None,
+}
+CLEAN = "preprocess.clean"
+
+
+@dataclass(frozen=True)
+class FaultRun:
+    """A run that goes on while parts of its stack are killed."""
+
+    stack: RunningStack
+    run_id: str
+    paths: RunPaths = field(repr=False)
+
+    def wait_until(
+        self, words: str, reached: Callable[[], object], seconds: float = PATIENCE
+    ) -> None:
+        """Returns as soon as `reached` says so: what it looks at must change within the stage."""
+        deadline = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < deadline, f"not seen in {seconds:g} s: {words}"
+            time.sleep(0.02)
+
+    def begun_shard(self) -> int | None:
+        """A shard that a worker cleans just now: what it writes beside the shard's place."""
+        working = sorted((self.paths.root / ShardRecord.stage).glob(".????.????????.tmp"))
+        return int(working[0].name.split(".")[1]) if working else None
+
+    def task(self, task_id: str, shard: int = -1) -> TaskInstance:
+        """The latest try of a task as Airflow knows it."""
+        tasks = self.stack.api.tasks(DAG_ID, self.run_id)
+        return next(each for each in tasks if (each.task_id, each.map_index) == (task_id, shard))
+
+    def kill_worker_of(self, task: TaskInstance, service: str) -> float:
+        """SIGKILL to the worker that runs a task; the moment."""
+        containers = self.stack.containers_by_hostname(service)
+        assert task.hostname in containers, f"{task.name} runs on {task.hostname}, no {service}"
+        kill(containers[task.hostname])
+        return time.monotonic()
+
+    def goes_on(self, at: float, task: TaskInstance, fault: str, happened: str) -> TaskInstance:
+        """Waits for the task's next try, and records how long after the fault it came."""
+        again = wait_for_try(self.stack, self.run_id, task.name, task.try_number + 1)
+        seconds = time.monotonic() - at
+        record(Fault(task.task_id, fault, happened, seconds, (DEAD_WORKER, RETRY)))
+        return again
+
+    def finish(self) -> None:
+        """Waits for the end, which must be a good one."""
+        run = self.stack.finish(self.run_id)
+        states = {name: task.state for name, task in self.stack.tasks(self.run_id).items()}
+        assert run.state == "success", states
+
+
+def begin_fault_run(
+    stack: RunningStack, seed: int, epochs: int = 3, patients: int = 80, push: bool = True
+) -> FaultRun:
+    """Starts a run on films that no run has seen: nothing of them is taken from the cache."""
+    name = f"faults-{seed}"
+    if not (stack.shared / "data" / name).exists():
+        write_sample(stack.shared / "data" / name, patients=patients, seed=seed)
+    conf = {"data_dir": f"/mammo/data/{name}", "epochs": epochs, "approval": "never", "push": push}
+    with _open_gate(stack):
+        run_id = stack.trigger(conf)
+        run = FaultRun(stack, run_id, stack.paths(run_id))
+        run.wait_until("the run has begun", run.paths.config.exists)
+    return run
+
+
+@contextmanager
+def _open_gate(stack: RunningStack) -> Iterator[None]:
+    """The settings of the stack while a run begins, which keeps a copy of them."""
+    file = stack.shared / "config.yaml"
+    text = file.read_text()
+    content = yaml.safe_load(text)
+    content["gate"] = {**content.get("gate", {}), **OPEN_GATE}
+    file.write_text(yaml.safe_dump(content))
+    try:
+        yield
+    finally:
+        file.write_text(text)

@@ -1,0 +1,171 @@
+"""Airflow's services, the broker, the database and the registry go away in the middle of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from ml_tasks.local_stack.airflow_api import TaskInstance
+from ml_tasks.local_stack.demo import DAG_ID
+from tests.counts import cases
+from tests.stack.conftest import Released
+from tests.stack.faults import Fault, record, watched_production
+from tests.stack.quick_runs import QuickRuns, assert_of_one_run, quick_runs, until
+from tests.stack.running_stack import kill
+
+CLEAN = "preprocess.clean"
+SHARDS = 8  # more than the workers take at once, so that the broker holds some
+RUNNING = ("running", "success")
+
+
+@pytest.fixture(scope="module")
+def quick(released: Released) -> Iterator[QuickRuns]:
+    with quick_runs(released.stack) as runs:
+        yield runs
+
+
+@dataclass
+class FaultyRun:
+    """One run, and the services that are restarted, or killed, in its stages."""
+
+    quick: QuickRuns
+    run_id: str
+    kills: bool
+    made: list[str] = field(default_factory=list)
+
+    def hit(self, service: str) -> float:
+        """Makes the fault; gives its moment."""
+        compose = self.quick.stack.compose
+        begin = time.monotonic()
+        if self.kills:
+            (container,) = compose.containers(service)
+            kill(container)  # the engine starts it again
+        else:
+            compose.output("restart", service)
+        return begin
+
+    def task(self, name: str) -> TaskInstance:
+        return self.quick.stack.tasks(self.run_id)[name]
+
+    def reaches(self, name: str, seconds: float = 300) -> None:
+        """Returns once a task runs."""
+        until(lambda: self.task(name).state in RUNNING, f"{name} to run", seconds)
+
+    def shards(self, *states: str) -> int:
+        tasks = self.quick.stack.api.tasks(DAG_ID, self.run_id)
+        return sum(task.task_id == CLEAN and task.state in states for task in tasks)
+
+    def epochs(self) -> int:
+        lines = self.quick.stack.log(self.run_id, self.task("train"))
+        return sum(line.event.startswith("epoch ") for line in lines)
+
+    def make(
+        self, stage: str, service: str, goes_on: Callable[[], object], how: str, moment: float
+    ) -> None:
+        """Waits until the stage goes on, and records how long that took since `moment`."""
+        seconds = until(goes_on, f"{stage} to go on") - moment
+        word = "SIGKILL" if self.kills else "restart"
+        record(Fault(stage, f"{word} of {service}", how, seconds))
+
+
+def scheduler_goes(run: FaultyRun) -> None:
+    run.reaches("validate_data")
+    moment = run.hit("scheduler")
+    run.make(
+        "validate_data",
+        "the scheduler",
+        lambda: run.task("check_changes").state in RUNNING,
+        "the task goes on; the next one starts when the scheduler is back",
+        moment,
+    )
+
+
+def redis_goes(run: FaultyRun) -> None:
+    """While shards run on both workers and others wait in the broker for a free place."""
+    until(lambda: run.shards("running") and run.shards("queued"), "shards to run and to wait")
+    waiting = held(run)
+    assert waiting, "no shard waits in the broker"
+    moment = run.hit("redis")
+    started = run.shards(*RUNNING)
+    run.make(
+        "preprocess",
+        "Redis",
+        lambda: run.shards(*RUNNING) > started,
+        f"it still holds what was queued ({waiting} shards); the workers connect again",
+        moment,
+    )
+
+
+def held(run: FaultyRun) -> int:
+    """Tasks that wait in the broker for a default worker."""
+    ask = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli llen default'
+    return int(run.quick.stack.compose.exec("redis", ["sh", "-c", ask]))
+
+
+def postgres_goes(run: FaultyRun) -> None:
+    until(lambda: run.epochs() >= 1, "the first epoch")
+    moment = run.hit("postgres")
+    seen: list[int] = []
+
+    def goes_on() -> bool:
+        seen.append(run.epochs())
+        return seen[-1] > seen[0] or run.task("train").state == "success"
+
+    run.make("train", "Postgres", goes_on, "the same try goes on, epoch by epoch", moment)
+
+
+def api_server_goes(run: FaultyRun) -> None:
+    run.reaches("evaluate")
+    moment = run.hit("api-server")
+    run.make(
+        "evaluate",
+        "the api-server",
+        lambda: run.task("evaluate").state == "success",
+        "the same try goes on; its end is told when the api-server is back",
+        moment,
+    )
+
+
+def registry_goes(run: FaultyRun) -> None:
+    """Away from before the push begins until the push has found that out."""
+    run.reaches("smoke_test")
+    stack = run.quick.stack
+    until(lambda: run.task("smoke_test").state == "success", "the smoke test")
+    if run.kills:
+        run.reaches("push_model")
+        moment = run.hit("registry")
+    else:
+        moment = time.monotonic()
+        stack.compose.output("stop", "registry")
+        stack.wait_for_log(run.run_id, "push_model", "trying again")
+        stack.compose.output("start", "registry")
+    run.make(
+        "push_model",
+        "the registry",
+        lambda: run.task("push_model").state == "success",
+        "the push is tried again until it answers; production moves once, last",
+        moment,
+    )
+
+
+@pytest.mark.parametrize(
+    "kills", [False, pytest.param(True, marks=pytest.mark.full)], ids=["restarted", "killed"]
+)
+def test_a_run_outlives_its_services(quick: QuickRuns, kills: bool) -> None:
+    """Nothing is lost: each task ends well, in its first try, and has read what is this run's."""
+    with watched_production(quick.stack) as production:
+        run = FaultyRun(quick, quick.trigger(epochs=6, shards=SHARDS), kills)
+        scheduler_goes(run)
+        redis_goes(run)
+        postgres_goes(run)
+        if kills or cases(0, 1):
+            api_server_goes(run)
+        registry_goes(run)
+        assert quick.finish(run.run_id).state == "success", quick.states(run.run_id)
+    assert set(quick.states(run.run_id).values()) == {("success", 1)}
+    assert run.shards("success") == SHARDS
+    assert_of_one_run(quick.stack.paths(run.run_id))
+    assert len([digest for digest in production.seen if digest]) == 2  # the old one, the new one
