@@ -120,7 +120,7 @@ def links() -> list[BaseOperatorLink]:
 
 
 class MammographyPages(AirflowPlugin):
-    """The pages, an entry in the navigation, a tab on each run and task, and the buttons."""
+    """The pages, an entry in the navigation, a tab on each run and task, the buttons, the limit."""
 
     name = "mammography_pages"
     global_operator_extra_links: ClassVar[list[BaseOperatorLink]] = links()
@@ -149,6 +149,13 @@ class MammographyPages(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Made when the api-server asks, and in no other process."""
         return [{"app": make_app(), "url_prefix": PREFIX, "name": "Mammography"}]
+
+    @cached_property
+    def deadline_references(self) -> list[type]:
+        """Asked for where a run is made; the DAG folder must be on PYTHONPATH there too."""
+        from operators.lateness import FirstQueued
+
+        return [FirstQueued]
 
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:

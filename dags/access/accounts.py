@@ -72,7 +72,9 @@ class Accounts:
             AccountRefused: the name is taken.
         """
         if self._find(name) is not None:
-            raise AccountRefused(f"{name} is there already: --role changes it, --reset its password")
+            raise AccountRefused(
+                f"{name} is there already: --role changes it, --reset its password"
+            )
         # FAB wants an address, one for each: nobody writes to this one.
         self._manager.add_user(name, name, "-", f"{name}@localhost", self._role(role), password)
 

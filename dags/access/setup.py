@@ -17,7 +17,7 @@ def main() -> int:
     """Sets everything up; the administrator's password is what the settings say."""
     password = os.environ.get(PASSWORD, "")
     if not password:
-        print(f"{PASSWORD} is not set: it stands in .env, which `make up` writes", file=sys.stderr)
+        sys.stderr.write(f"{PASSWORD} is not set: it stands in .env, which `make up` writes\n")
         return 2
     with accounts() as kept:
         kept.set_roles()

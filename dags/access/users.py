@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with accounts() as kept:
             _do(kept, asked)
     except AccountRefused as refused:
-        print(refused, file=sys.stderr)
+        sys.stderr.write(f"{refused}\n")
         return 1
     return 0
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(kept: Accounts, asked: argparse.Namespace) -> None:
     if asked.verb == "list":
         for account in kept.all():
-            print(json.dumps(asdict(account)))
+            sys.stdout.write(json.dumps(asdict(account)) + "\n")
     elif asked.verb == "add":
         kept.add(asked.name, asked.role, _password())
     elif asked.verb == "role":

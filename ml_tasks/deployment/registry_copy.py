@@ -54,14 +54,29 @@ def blob(root: Path, digest: str) -> Path:
 
 
 def _links(root: Path) -> Iterator[tuple[Path, str]]:
-    repositories = root / "repositories"
+    repositories = [*_repositories(root / "repositories")]
     for kind in _KINDS:
-        for found in sorted(repositories.glob(f"**/{kind}")):
-            # `current` before `index`, so that a tag names what its index names, too.
-            for path in sorted(found.rglob("link")):
+        for repository in repositories:
+            for path in _link_files(repository / kind):
                 digest = _read(path)
                 if digest:
                     yield path, digest
+
+
+def _repositories(folder: Path) -> Iterator[Path]:
+    """A name may have several parts, and what is uploaded comes and goes within."""
+    for place, folders, _ in os.walk(folder):
+        if any(name.startswith("_") for name in folders):
+            yield Path(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("_"))
+
+
+def _link_files(folder: Path) -> Iterator[Path]:
+    """`current` before `index`, so that what a tag names is in its index, too."""
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        if "link" in files:
+            yield Path(place) / "link"
 
 
 def _read(path: Path) -> str | None:

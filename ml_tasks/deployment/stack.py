@@ -25,7 +25,8 @@ IMAGES = (
     "mammography-airflow", "mammography-postgres:15", "mammography-redis:7",
     "mammography-registry:2", "mammography-nginx:1",
 )  # fmt: skip
-_LIVE = "mammography.live"  # the label of the containers that deploy_service starts
+_LIVE = "mammography.service"  # the label of the containers that deploy_service starts
+_DEPLOYMENT = "mammography_deployment"  # the DAG that does so
 _HEALTHY_SECONDS = 600.0
 
 
@@ -98,11 +99,12 @@ def ensure_images(project: Path, wanted: tuple[str, ...], say: Say) -> None:
 
 
 def serve(compose: Compose, say: Say) -> None:
-    """Puts what `production` names into service, if anything was released yet."""
+    """Lets the inference service follow `production`, now and from now on."""
+    compose.exec("scheduler", ["airflow", "dags", "unpause", "--yes", _DEPLOYMENT])
     try:
         said = compose.exec("builder", ["mammo", "deploy_service"])
-    except StackError as error:
-        say(f"the inference service does not answer yet: {error}")
+    except StackError as error:  # the stack is of use without it, and the DAG tries again
+        say(f"the inference service does not follow production yet: {error}")
         return
     if said.strip():
         say(said.strip().splitlines()[-1])

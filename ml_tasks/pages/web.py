@@ -29,6 +29,7 @@ _OF_DAGS = {
     "mammography_batch_scoring": "scoring",
     "mammography_drift": "drift",
     "mammography_rollback": "models",
+    "mammography_deployment": "models",
     "mammography_housekeeping": "audit",
     "mammography_new_data": "models",
 }

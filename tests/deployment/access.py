@@ -67,7 +67,7 @@ class Access:
 
     def run(self, run_id: str) -> str:
         """A new run that waits in the queue: nothing here runs tasks."""
-        body = {"logical_date": None, "dag_run_id": run_id, "conf": {}}
+        body: dict[str, Any] = {"logical_date": None, "dag_run_id": run_id, "conf": {}}
         made = self.as_("alma").post(f"/api/v2/dags/{DAG}/dagRuns", json=body)
         assert made.status_code == 200, made.text
         return run_id

@@ -1,4 +1,4 @@
-"""`python -m tests.deployment.access_server HOME PORT PASSWORDS`: Airflow as the stack's users meet it.
+"""`python -m tests.deployment.access_server HOME PORT PASSWORDS`: Airflow with the stack's login.
 
 Its app, its login and its rights are those of the stack; only what runs tasks is left out, and the
 database is SQLite. PASSWORDS: a JSON object of the accounts' passwords by their names.
@@ -31,8 +31,10 @@ OF_THE_STACK = {
 
 
 @contextmanager
-def access_server(settings: AirflowSettings, passwords: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """A running api-server with an account of each role, `admin`, and one of none; its environment."""
+def access_server(
+    settings: AirflowSettings, passwords: Mapping[str, str]
+) -> Iterator[dict[str, str]]:
+    """A running api-server with an account of each role and one of none; its environment."""
     admin = {"AIRFLOW_ADMIN_PASSWORD": passwords["admin"]}
     environment = {**write_environment(settings), **OF_THE_STACK, **admin}
     environment["PYTHONPATH"] = f"{PROJECT}:{PROJECT / 'dags'}"
@@ -77,6 +79,11 @@ def main(home: Path, port: int, passwords: Mapping[str, str]) -> None:
         kept.add(NOBODY, "viewer", passwords[NOBODY])
         kept._manager.find_user(NOBODY).roles = []
         kept._manager.session.commit()
+        # What somebody gave by hand on the page goes at the next start.
+        manager = kept._manager
+        given = manager.create_permission("can_create", "DAG Runs")
+        manager.add_permission_to_role(manager.find_role("Viewer"), given)
+        kept.set_roles()
     told = get_parser().parse_args(["dags", "reserialize"])
     told.func(told)
     import uvicorn

@@ -61,7 +61,7 @@ def main() -> None:
     answers = sys.stdout
     for line in sys.stdin:
         request = json.loads(line)
-        print(MARK + json.dumps(_answer(users, request)), file=answers, flush=True)  # noqa: T201
+        print(MARK + json.dumps(_answer(users, request)), file=answers, flush=True)
 
 
 def _answer(users: Any, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.deployment.airflow_options import options_of
 from tests.deployment.chart_strings import (
     FOLDER,
     PROJECT,
@@ -97,12 +98,9 @@ def test_the_chart_has_one_version_wherever_it_is_named(given: dict[str, Any]) -
 
 def test_each_setting_is_one_of_airflows(given: dict[str, Any]) -> None:
     """In airflow.cfg a key with a slip in it is passed over."""
-    found = distribution("apache-airflow-core").locate_file("airflow/config_templates/config.yml")
-    known = yaml.safe_load(Path(str(found)).read_text())
     for section, keys in given["config"].items():
-        if section == "kubernetes_executor":  # of the provider: test_kubernetes_pods.py
-            continue
-        assert set(keys) <= set(known[section]["options"]), section
+        if section != "kubernetes_executor":  # of the provider: test_kubernetes_pods.py
+            assert set(keys) <= options_of(section), section
 
 
 def compose_settings() -> Iterator[tuple[str, str]]:

@@ -48,8 +48,14 @@ def _ask(server: Container, sql: str, password: str = PASSWORD) -> tuple[int, st
     server.reload()
     address = server.attrs["NetworkSettings"]["IPAddress"]
     command = ["psql", "-w", "-h", address, "-U", "airflow", "-tAc", sql]
-    status, said = server.exec_run(command, environment={"PGPASSWORD": password})
-    return status, bytes(said).decode()
+    return _run(server, command, password)
+
+
+def _run(server: Container, command: list[str], password: str = "") -> tuple[int, str]:
+    environment = {"PGPASSWORD": password} if password else {}
+    status, said = server.exec_run(command, environment=environment)
+    assert isinstance(status, int) and isinstance(said, bytes)
+    return status, said.decode()
 
 
 def _wait(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -90,9 +96,9 @@ def test_only_the_right_password_opens_it(start: Start) -> None:
     assert status != 0 and "password authentication failed" in said
     for place in ("/tmp", "127.0.0.1"):
         words = ["psql", "-w", "-h", place, "-U", "airflow", "-tAc", "SELECT 1"]
-        status, answer = server.exec_run(words)
-        assert status != 0 and b"no password supplied" in answer, place
-    rules = bytes(server.exec_run(["cat", f"{DATA}/pgdata/pg_hba.conf"])[1]).decode()
+        status, said = _run(server, words)
+        assert status != 0 and "no password supplied" in said, place
+    rules = _run(server, ["cat", f"{DATA}/pgdata/pg_hba.conf"])[1]
     methods = {line.split()[-1] for line in rules.splitlines() if line and line[0] != "#"}
     assert methods == {"scram-sha-256"}
     assert PASSWORD not in _log(server)

@@ -11,6 +11,8 @@ import httpx
 
 from tests.toy_run import phantom
 
+_ANEW = {"connection": "close"}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -56,16 +58,22 @@ class AskingClient:
         return max(after - before for before, after in itertools.pairwise(came))
 
     def _ask(self) -> None:
-        film = {"file": ("film", phantom(110))}
-        while not self._stop.is_set():
-            sent = time.monotonic()
-            status, version = 0, ""
-            try:
-                url = f"{self.address}/v1/predict"
-                answer = httpx.post(url, files=film, timeout=30, trust_env=False)
-                status, version = answer.status_code, answer.json().get("model_version", "")
-            except (httpx.HTTPError, ValueError):
-                pass
-            came = time.monotonic()
-            self.answers.append(Answer(sent, came, status, version))
-            self._stop.wait(max(0.0, sent + self.every - came))
+        film, limits = {"file": ("film", phantom(110, 150, 120))}, httpx.Limits(max_connections=1)
+        # verify: else each client reads all certificates of this machine first.
+        with httpx.Client(
+            limits=limits, timeout=30, trust_env=False, verify=False, headers=_ANEW
+        ) as http:
+            while not self._stop.is_set():
+                self._ask_once(http, film)
+
+    def _ask_once(self, http: httpx.Client, film: dict[str, tuple[str, bytes]]) -> None:
+        sent = time.monotonic()
+        status, version = 0, ""
+        try:
+            answer = http.post(f"{self.address}/v1/predict", files=film)
+            status, version = answer.status_code, answer.json().get("model_version", "")
+        except (httpx.HTTPError, ValueError):
+            pass
+        came = time.monotonic()
+        self.answers.append(Answer(sent, came, status, version))
+        self._stop.wait(max(0.0, sent + self.every - came))

@@ -1,7 +1,7 @@
-"""deploy_service in a process that kills itself, as a lost worker would end, before its n-th step.
+"""deploy_service in a process that kills itself, as a lost worker would end, before a step of it.
 
 A step is whatever leaves this process: a connection, a request to the engine, a file opened for
-writing, a rename.
+writing, a rename. It is named by its number or, a request, by words of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STEPS = ("socket.connect", "http.client.send", "os.rename", "os.truncate", "os.
 _WRITES = os.O_WRONLY | os.O_RDWR
 
 
-def main(file: str, network: str, at: int) -> int:
+def main(file: str, network: str, at: str) -> int:
     """Prints the steps it took, if it was let live."""
     config, client, steps = load_config(Path(file)), connect(), 0
     place = ServicePlace(network, config.paths.statistics)
@@ -32,7 +32,8 @@ def main(file: str, network: str, at: int) -> int:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES
         if writes or event in _STEPS:
             steps += 1
-            if steps == at:
+            asked = event == "http.client.send" and at.encode() in bytes(arguments[1])[:200]
+            if steps == int(at) if at.isdigit() else asked:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
@@ -46,4 +47,4 @@ def main(file: str, network: str, at: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))

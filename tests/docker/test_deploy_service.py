@@ -62,6 +62,12 @@ def stack(stack_of_module: ServingStack, registry: RegistryProcess) -> ServingSt
     return stack_of_module
 
 
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks the front, so that nothing waits until it knows who serves."""
+    monkeypatch.setattr("ml_tasks.release.service_switch._FRONT_SECONDS", 0.0)
+
+
 def the_only(stack: ServingStack) -> Container:
     (container,) = stack.containers()
     return container
@@ -127,7 +133,7 @@ def test_an_answer_in_flight_at_the_switch_arrives(
     film, answers, end = phantom(110, 3000, 2400), list[httpx.Response](), ServingContainers.end
 
     def ask() -> None:
-        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 3
+        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 2
         answers.append(httpx.post(url, files=files, timeout=60, trust_env=False))
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
@@ -176,9 +182,7 @@ def put_by_hand(stack: ServingStack, record: ReleaseRecord) -> None:
         registry.put(manifest, "production")
 
 
-def test_what_this_pipeline_did_not_ship_is_not_served(
-    stack: ServingStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_this_pipeline_did_not_ship_is_not_served(stack: ServingStack, unasked: None) -> None:
     stack.deploy()
     old = the_only(stack)
     put_by_hand(stack, stack.second)
@@ -211,7 +215,9 @@ def test_what_this_pipeline_did_not_ship_is_not_served(
     assert stack.deploy().version == stack.answers_as() == stack.second.version
 
 
-def test_a_service_that_is_gone_or_lost_its_name_is_mended(stack: ServingStack) -> None:
+def test_a_service_that_is_gone_or_lost_its_name_is_mended(
+    stack: ServingStack, unasked: None
+) -> None:
     stack.deploy()
     the_only(stack).kill()
     mended = stack.deploy()
@@ -224,7 +230,9 @@ def test_a_service_that_is_gone_or_lost_its_name_is_mended(stack: ServingStack) 
     assert the_only(stack).id != nameless.id and stack.answers_as() == stack.first.version
 
 
-def test_other_settings_of_the_service_make_it_start_anew(stack: ServingStack) -> None:
+def test_other_settings_of_the_service_make_it_start_anew(
+    stack: ServingStack, unasked: None
+) -> None:
     stack.deploy()
     keyed = ServicePlace(stack.network, stack.place.statistics, {"MAMMO_API_KEY": "Zr8-q2"})
     assert follow_production(stack.config, stack.engine, keyed).started
@@ -233,7 +241,9 @@ def test_other_settings_of_the_service_make_it_start_anew(stack: ServingStack) -
     assert "Zr8-q2" not in repr(keyed)
 
 
-def test_two_stacks_on_one_engine_leave_each_other_alone(stack: ServingStack) -> None:
+def test_two_stacks_on_one_engine_leave_each_other_alone(
+    stack: ServingStack, unasked: None
+) -> None:
     stack.deploy()
     own = the_only(stack)
     name = f"{stack.image}-other_default"
@@ -254,10 +264,25 @@ def test_two_stacks_on_one_engine_leave_each_other_alone(stack: ServingStack) ->
         network.remove()
 
 
-def in_a_process(file: Path, stack: ServingStack, at: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.docker.killed_deploy"]
-    command += [str(file), stack.network, str(at)]
+# Requests to the engine before which all is open: who serves, and under which name.
+_TURNS = ("/start", "/disconnect", "/connect", "/stop", "DELETE /")
+
+
+def in_a_process(
+    file: Path, stack: ServingStack, at: str = "0"
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.docker.killed_deploy", str(file), stack.network, at]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def points(file: Path, stack: ServingStack) -> list[str]:
+    """Three turns; in full each of them, and twenty steps of all."""
+    if not cases(0, 1):
+        return [_TURNS[0], _TURNS[2], _TURNS[3]]
+    whole = in_a_process(file, stack)
+    assert whole.stdout, whole.stderr
+    steps = int(whole.stdout)
+    return [*_TURNS, *sorted({str(1 + round(n * (steps - 1) / 19)) for n in range(20)}, key=int)]
 
 
 def test_killed_at_any_step_something_serves_and_the_next_run_tidies_up(
@@ -266,20 +291,16 @@ def test_killed_at_any_step_something_serves_and_the_next_run_tidies_up(
     file = tmp_path / "config.yaml"
     save_config(stack.config, file)
     stack.deploy()
-    stack.production_is(stack.second)
-    whole = in_a_process(file, stack)
-    assert whole.stdout, whole.stderr
-    steps, count = int(whole.stdout), cases(5, 1000)
-    points = sorted({1 + round(n * (steps - 1) / (count - 1)) for n in range(count)})
-    left = set[int]()
+    left = dict[str, int]()
     with AskingClient(stack.address) as client:
-        for number, at in enumerate(points):
-            stack.production_is((stack.first, stack.second)[number % 2])
+        for number, at in enumerate(points(file, stack)):
+            wanted = (stack.second, stack.first)[number % 2]
+            stack.production_is(wanted)
             killed = in_a_process(file, stack, at)
-            assert killed.returncode == -9, f"step {at} of {steps}: {killed.stderr}"
-            left.add(len(stack.containers()))
+            assert killed.returncode == -9, f"before {at}: {killed.stderr}"
+            left[at] = len(stack.containers())
             done = stack.deploy()
-            assert the_only(stack).name == done.container, f"step {at}"
-            assert stack.answers_as() == (stack.first, stack.second)[number % 2].version
-    assert left >= {1, 2}, "no kill fell between the start of the new and the end of the old"
+            assert the_only(stack).name == done.container, f"before {at}"
+            assert stack.answers_as() == wanted.version
+    assert left["/start"] == left["/connect"] == left["/stop"] == 2, "the old and the new"
     assert client.failed == []

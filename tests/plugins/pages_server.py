@@ -7,6 +7,7 @@ plugin are Airflow's; only what would run tasks is left out, so that it starts i
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,10 @@ _SECONDS = 240
 @contextmanager
 def api_server(settings: AirflowSettings) -> Iterator[list[tuple[str, list[str]]]]:
     """A running api-server; gives path and methods of each of the plugin's routes."""
-    environment = {**write_environment(settings), "PYTHONPATH": str(PROJECT)}
+    environment = {
+        **write_environment(settings),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(settings.project / "dags")]),
+    }
     log = settings.state / "api_server.log"
     where = [str(settings.state), str(settings.port)]
     command = [sys.executable, "-m", "tests.plugins.pages_server", *where]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.local_stack.airflow_api import DagRun
 from ml_tasks.run_paths import RunPaths
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
@@ -31,7 +32,10 @@ class Released:
 
 @pytest.fixture(scope="session")
 def running_stack(
-    tmp_path_factory: pytest.TempPathFactory, stack_images: None
+    tmp_path_factory: pytest.TempPathFactory,
+    stack_images: tuple[ImageRef, ...],
+    base_images: tuple[ImageRef, ...],
+    serving_base: str,
 ) -> Iterator[RunningStack]:
     """The stack, up and healthy, with sample data and no release."""
     root = tmp_path_factory.mktemp("stack")

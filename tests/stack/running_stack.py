@@ -175,7 +175,7 @@ def _save_relative(config: Config, path: Path) -> None:
 
 
 def _quick_dags(root: Path) -> None:
-    """The DAGs of the checkout, but the next try starts at once, mounted over those in the image."""
+    """The checkout's DAGs, mounted over those in the images; but the next try starts at once."""
     dags = root / "dags"
     shutil.copytree(CHECKOUT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     file = dags / "mammography_retraining.py"

@@ -1,0 +1,74 @@
+"""A viewer in a browser: logs in, reads, finds no way to trigger anything, logs out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.browser.conftest import FLAGS, chromium  # noqa: F401  # the fixture
+from tests.deployment.access import DAG, Access
+from tests.deployment.who_may import RUNS
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def page(access: Access, chromium: str) -> Iterator[Page]:  # noqa: F811
+    """Logged in through the form, as a person is."""
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
+        opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+        opened.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        opened.goto(access.settings.url)
+        opened.fill("input[name=username]", "vera")
+        opened.fill("input[name=password]", access.passwords["vera"])
+        opened.keyboard.press("Enter")
+        yield opened
+        expect.set_options(timeout=5_000)
+        browser.close()
+
+
+def shot(page: Page, folder: Path, name: str) -> None:
+    """MAMMO_SCREENSHOTS names a folder that keeps them."""
+    folder = Path(os.environ.get("MAMMO_SCREENSHOTS") or folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def test_a_viewer_finds_models_and_results(page: Page, access: Access, tmp_path: Path) -> None:
+    """Airflow gives its own Viewer no right to the list of plugins: the entry would be missing."""
+    page.get_by_role("link", name="Models").first.click()
+    models = page.frame_locator("iframe[title='Models']")
+    expect(models.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    shot(page, tmp_path, "viewer_models")
+    run_id = access.run("looked_at")
+    page.goto(f"{access.settings.url}/dags/{DAG}/runs/{run_id}")
+    expect(page.get_by_role("link", name="Results")).to_be_visible()
+
+
+def test_what_a_viewer_triggers_does_not_run(page: Page, access: Access, tmp_path: Path) -> None:
+    """Airflow 3.3 shows the button to everybody; what counts is that nothing comes of it."""
+    before = access.as_("alma").get(RUNS).json()["total_entries"]
+    page.goto(f"{access.settings.url}/dags/{DAG}")
+    expect(page.get_by_role("link", name="Models").first).to_be_visible()
+    button = page.get_by_role("button", name="Trigger").first
+    if button.count() and button.is_enabled():
+        button.click()
+        send = page.get_by_role("button", name="Trigger", exact=True).last
+        with page.expect_response(lambda answer: answer.request.method == "POST") as refused:
+            send.click()
+        assert refused.value.status == 403
+    shot(page, tmp_path, "viewer_trigger")
+    assert access.as_("alma").get(RUNS).json()["total_entries"] == before
+
+
+def test_a_viewer_logs_out(page: Page, access: Access) -> None:
+    page.goto(f"{access.settings.url}/api/v2/auth/logout")
+    expect(page.locator("input[name=password]")).to_be_visible()
+    page.goto(f"{access.settings.url}/mammography/models")
+    expect(page.locator("body")).to_contain_text("Not authenticated")
