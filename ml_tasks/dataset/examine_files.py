@@ -119,7 +119,7 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
             with _pool(examiner, min(examiner.processes, len(left))) as pool:
                 together = _files_at_once(len(left), examiner)
                 parts = [left[at : at + together] for at in range(0, len(left), together)]
-                with _hidden_main():
+                with _free_to_start():
                     found = [pool.submit(_examine_these, part) for part in parts]
                 for future in found:
                     for examined in _result(pool, future):
@@ -144,7 +144,7 @@ def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]
         try:
             with _pool(examiner, 1) as pool:
                 while left:
-                    with _hidden_main():
+                    with _free_to_start():
                         found = pool.submit(_examine_these, left[:1])
                     yield from _result(pool, found)
                     left.pop(0)
@@ -160,7 +160,7 @@ def _result(pool: ProcessPoolExecutor, future: Future[list[Examined]]) -> list[E
     for without end; but it takes no more work, and so it is asked to take some now and then.
     """
     while not wait([future], timeout=_PATIENCE).done:
-        with _hidden_main():
+        with _free_to_start():
             pool.submit(os.getpid)
     return future.result()
 
@@ -176,7 +176,7 @@ def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
     context.set_forkserver_preload(["ml_tasks.dataset.examine_files"])
     pool = ProcessPoolExecutor(workers, context, _start_worker, (examiner,))
     try:
-        with _hidden_main():
+        with _free_to_start():
             started = pool.submit(os.getpid)
         started.result()
     except BrokenProcessPool as error:
@@ -189,14 +189,18 @@ def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keeps new processes from importing the program that runs here, such as a whole Airflow."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
+def _free_to_start() -> Iterator[None]:
+    """Around what starts processes, which must not import the program that runs here.
+
+    That may be a whole Airflow; and Celery calls its workers daemons, which may start none.
+    """
+    main, process = sys.modules["__main__"], multiprocessing.current_process()
+    daemonic = process.daemon
+    sys.modules["__main__"], process.daemon = ModuleType("__main__"), False
     try:
         yield
     finally:
-        sys.modules["__main__"] = main
+        sys.modules["__main__"], process.daemon = main, daemonic
 
 
 _here: tuple[Examiner, ExaminationCache] | None = None  # of a worker process

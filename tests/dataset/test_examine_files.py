@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -69,6 +70,16 @@ def test_each_file_is_examined_in_its_order(raw: Path, examiner: Examiner) -> No
         assert examined.bytes == file.stat().st_size
         assert examined.facts == examine(file.read_bytes(), SPEC).facts
     assert len({examined.facts.pixel_sha256 for examined in found}) == 12
+
+
+def test_a_process_that_celery_calls_a_daemon_examines_too(
+    raw: Path, examiner: Examiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Daemons may start no processes, and every task of a Celery worker runs in one."""
+    monkeypatch.setattr(multiprocessing.current_process(), "daemon", True)
+    files = files_of(raw)
+    assert len(examine_files(raw, files, examiner)) == len(files)
+    assert multiprocessing.current_process().daemon
 
 
 def test_the_kept_pictures_are_those_of_the_service(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.records import ShardRecord
@@ -28,6 +29,7 @@ OPEN_GATE = {
     "non_inferiority": None,
 }
 CLEAN = "preprocess.clean"
+LOOK_SECONDS = 5.0  # between two looks at the run
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,20 @@ class FaultRun:
         self, words: str, reached: Callable[[], object], seconds: float = PATIENCE
     ) -> None:
         """Returns as soon as `reached` says so: what it looks at must change within the stage."""
-        deadline = time.monotonic() + seconds
+        begin = asked = time.monotonic()
         while not reached():
-            assert time.monotonic() < deadline, f"not seen in {seconds:g} s: {words}"
+            if time.monotonic() - asked > LOOK_SECONDS:
+                assert not self._failed(), f"{self.run_id} has failed, so never: {words}"
+                asked = time.monotonic()
+            assert asked - begin < seconds, f"not seen in {seconds:g} s: {words}"
             time.sleep(0.02)
+
+    def _failed(self) -> bool:
+        """Whether the run has ended red; an api-server that is away says nothing."""
+        try:
+            return self.stack.api.run(DAG_ID, self.run_id).state == "failed"
+        except StackError:
+            return False
 
     def begun_shard(self) -> int | None:
         """A shard that a worker cleans just now: what it writes beside the shard's place."""
