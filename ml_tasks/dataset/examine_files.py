@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import process
 from pathlib import Path
 from types import ModuleType
 
@@ -192,15 +193,25 @@ def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
 def _free_to_start() -> Iterator[None]:
     """Around what starts processes, which must not import the program that runs here.
 
-    That may be a whole Airflow; and Celery calls its workers daemons, which may start none.
+    That may be a whole Airflow. Celery, too, is in the way: where Python looks for its own process,
+    it leaves one of another library's kind, a daemon, which may start none.
     """
-    main, process = sys.modules["__main__"], multiprocessing.current_process()
-    daemonic = process.daemon
-    sys.modules["__main__"], process.daemon = ModuleType("__main__"), False
+    main, current = sys.modules["__main__"], multiprocessing.current_process()
+    sys.modules["__main__"] = ModuleType("__main__")
+    if not isinstance(current, process.BaseProcess):
+        process._current_process = _own(bytes(current.authkey))  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        sys.modules["__main__"], process.daemon = main, daemonic
+        sys.modules["__main__"] = main
+        process._current_process = current  # type: ignore[attr-defined]
+
+
+def _own(key: bytes) -> process.BaseProcess:
+    """This process as Python itself would know it."""
+    own = process.BaseProcess()
+    own.daemon, own.authkey = False, key
+    return own
 
 
 _here: tuple[Examiner, ExaminationCache] | None = None  # of a worker process
