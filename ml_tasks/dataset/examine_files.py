@@ -199,7 +199,7 @@ def _free_to_start() -> Iterator[None]:
     main, current = sys.modules["__main__"], multiprocessing.current_process()
     sys.modules["__main__"] = ModuleType("__main__")
     if not isinstance(current, process.BaseProcess):
-        process._current_process = _own(bytes(current.authkey))  # type: ignore[attr-defined]
+        process._current_process = _own(bytes(current.authkey))
     try:
         yield
     finally:

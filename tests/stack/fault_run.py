@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.dataset.shard import shard_name
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
@@ -63,6 +64,16 @@ class FaultRun:
         """A shard that a worker cleans just now: what it writes beside the shard's place."""
         working = sorted((self.paths.root / ShardRecord.stage).glob(".????.????????.tmp"))
         return int(working[0].name.split(".")[1]) if working else None
+
+    def unfinished_shards(self) -> list[TaskInstance]:
+        """The tries that run now, of shards that have left nothing yet."""
+        tasks = self.stack.api.tasks(DAG_ID, self.run_id)
+        return [
+            task
+            for task in tasks
+            if (task.task_id, task.state) == (CLEAN, "running")
+            and not (self.paths.root / ShardRecord.stage / shard_name(task.map_index)).exists()
+        ]
 
     def task(self, task_id: str, shard: int = -1) -> TaskInstance:
         """The latest try of a task as Airflow knows it."""
