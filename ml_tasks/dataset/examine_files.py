@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import process
 from pathlib import Path
 from types import ModuleType
 
@@ -119,7 +120,7 @@ def _in_parallel(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined
             with _pool(examiner, min(examiner.processes, len(left))) as pool:
                 together = _files_at_once(len(left), examiner)
                 parts = [left[at : at + together] for at in range(0, len(left), together)]
-                with _hidden_main():
+                with _free_to_start():
                     found = [pool.submit(_examine_these, part) for part in parts]
                 for future in found:
                     for examined in _result(pool, future):
@@ -144,7 +145,7 @@ def _one_by_one(files: Sequence[Path], examiner: Examiner) -> Iterator[Examined]
         try:
             with _pool(examiner, 1) as pool:
                 while left:
-                    with _hidden_main():
+                    with _free_to_start():
                         found = pool.submit(_examine_these, left[:1])
                     yield from _result(pool, found)
                     left.pop(0)
@@ -160,7 +161,7 @@ def _result(pool: ProcessPoolExecutor, future: Future[list[Examined]]) -> list[E
     for without end; but it takes no more work, and so it is asked to take some now and then.
     """
     while not wait([future], timeout=_PATIENCE).done:
-        with _hidden_main():
+        with _free_to_start():
             pool.submit(os.getpid)
     return future.result()
 
@@ -176,7 +177,7 @@ def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
     context.set_forkserver_preload(["ml_tasks.dataset.examine_files"])
     pool = ProcessPoolExecutor(workers, context, _start_worker, (examiner,))
     try:
-        with _hidden_main():
+        with _free_to_start():
             started = pool.submit(os.getpid)
         started.result()
     except BrokenProcessPool as error:
@@ -189,14 +190,28 @@ def _pool(examiner: Examiner, workers: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keeps new processes from importing the program that runs here, such as a whole Airflow."""
-    main = sys.modules["__main__"]
+def _free_to_start() -> Iterator[None]:
+    """Around what starts processes, which must not import the program that runs here.
+
+    That may be a whole Airflow. Celery, too, is in the way: where Python looks for its own process,
+    it leaves one of another library's kind, a daemon, which may start none.
+    """
+    main, current = sys.modules["__main__"], multiprocessing.current_process()
     sys.modules["__main__"] = ModuleType("__main__")
+    if not isinstance(current, process.BaseProcess):
+        process._current_process = _own(bytes(current.authkey))
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        process._current_process = current  # type: ignore[attr-defined]
+
+
+def _own(key: bytes) -> process.BaseProcess:
+    """This process as Python itself would know it."""
+    own = process.BaseProcess()
+    own.daemon, own.authkey = False, key
+    return own
 
 
 _here: tuple[Examiner, ExaminationCache] | None = None  # of a worker process

@@ -71,6 +71,33 @@ def test_each_file_is_examined_in_its_order(raw: Path, examiner: Examiner) -> No
     assert len({examined.facts.pixel_sha256 for examined in found}) == 12
 
 
+IN_A_CELERY_WORKER = """
+import sys
+from pathlib import Path
+from billiard.context import ForkContext  # what Celery starts its workers with
+from ml_tasks.dataset.examine_files import Examiner, examine_files
+from ml_tasks.imaging.spec import ImageSpec
+
+def task():
+    raw, cache = map(Path, sys.argv[1:])
+    examiner = Examiner(ImageSpec(), cache, workers=2)
+    print(len(examine_files(raw, sorted(raw.iterdir()), examiner)), flush=True)
+
+worker = ForkContext().Process(target=task, daemon=True)
+worker.start()
+worker.join()
+sys.exit(worker.exitcode)
+"""
+
+
+def test_a_worker_of_celery_examines_too(raw: Path, tmp_path: Path) -> None:
+    """It is a daemon, of another library's kind: such a one may start no processes."""
+    command = [sys.executable, "-c", IN_A_CELERY_WORKER, str(raw), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "12"
+
+
 def test_the_kept_pictures_are_those_of_the_service(
     raw: Path, examiner: Examiner, tmp_path: Path
 ) -> None:

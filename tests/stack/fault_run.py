@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import yaml
 
 from ml_tasks.dataset.phantoms import write_sample
+from ml_tasks.dataset.shard import shard_name
+from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.records import ShardRecord
@@ -17,7 +19,7 @@ from ml_tasks.run_paths import RunPaths
 from tests.stack.faults import DEAD_WORKER, RETRY, Fault, record, wait_for_try
 from tests.stack.running_stack import RunningStack, kill
 
-PATIENCE = 300.0  # seconds that a moment is waited for
+PATIENCE = 600.0  # seconds that a moment is waited for, on a busy machine too
 # Whatever so few films teach, an image is made of it.
 OPEN_GATE = {
     "min_accuracy": 0.0,
@@ -28,6 +30,7 @@ OPEN_GATE = {
     "non_inferiority": None,
 }
 CLEAN = "preprocess.clean"
+LOOK_SECONDS = 5.0  # between two looks at the run
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,35 @@ class FaultRun:
         self, words: str, reached: Callable[[], object], seconds: float = PATIENCE
     ) -> None:
         """Returns as soon as `reached` says so: what it looks at must change within the stage."""
-        deadline = time.monotonic() + seconds
+        begin = asked = time.monotonic()
         while not reached():
-            assert time.monotonic() < deadline, f"not seen in {seconds:g} s: {words}"
+            if time.monotonic() - asked > LOOK_SECONDS:
+                assert not self._failed(), f"{self.run_id} has failed, so never: {words}"
+                asked = time.monotonic()
+            assert asked - begin < seconds, f"not seen in {seconds:g} s: {words}"
             time.sleep(0.02)
+
+    def _failed(self) -> bool:
+        """Whether the run has ended red; an api-server that is away says nothing."""
+        try:
+            return self.stack.api.run(DAG_ID, self.run_id).state == "failed"
+        except StackError:
+            return False
 
     def begun_shard(self) -> int | None:
         """A shard that a worker cleans just now: what it writes beside the shard's place."""
         working = sorted((self.paths.root / ShardRecord.stage).glob(".????.????????.tmp"))
         return int(working[0].name.split(".")[1]) if working else None
+
+    def unfinished_shards(self) -> list[TaskInstance]:
+        """The tries that run now, of shards that have left nothing yet."""
+        tasks = self.stack.api.tasks(DAG_ID, self.run_id)
+        return [
+            task
+            for task in tasks
+            if (task.task_id, task.state) == (CLEAN, "running")
+            and not (self.paths.root / ShardRecord.stage / shard_name(task.map_index)).exists()
+        ]
 
     def task(self, task_id: str, shard: int = -1) -> TaskInstance:
         """The latest try of a task as Airflow knows it."""

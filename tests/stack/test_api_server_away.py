@@ -58,7 +58,7 @@ def test_a_training_that_ends_meanwhile_counts_when_the_api_server_is_back(
 
 def _away(run: FaultRun) -> tuple[int, int]:
     """Stops the api-server for AWAY once an epoch is complete; how many were before, and after."""
-    run.wait_until("an epoch is complete", lambda: _epochs(run) > 0, 600)
+    run.wait_until("an epoch is complete", lambda: _epochs(run) > 0)
     before = _epochs(run)
     run.stack.compose.output("stop", "api-server")
     end = time.monotonic() + AWAY

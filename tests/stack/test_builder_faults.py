@@ -10,18 +10,17 @@ from ml_tasks.records import ImageRecord, ReleaseRecord
 from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import read_moves
 from tests.stack.conftest import Released
-from tests.stack.fault_run import FaultRun, begin_fault_run
+from tests.stack.fault_run import PATIENCE, FaultRun, begin_fault_run
 from tests.stack.faults import ProductionWatcher, registry_read, watched_production
 from tests.stack.running_stack import RunningStack
 
-TRAINED = 600.0  # seconds until a run has come from its data to the builder
 _UPLOADS = "/var/lib/registry/docker/registry/v2/repositories/{image}/_uploads"
 
 
 def kill_builder_in_build(run: FaultRun) -> None:
     """SIGKILL once the release is sealed, while its image is made."""
     before = _sealed(run)
-    run.wait_until("the release is sealed", lambda: _sealed(run) - before, TRAINED)
+    run.wait_until("the release is sealed", lambda: _sealed(run) - before)
     task = run.task("build_image")
     at = run.kill_worker_of(task, "builder")
     assert not run.paths.has(ImageRecord), "the build was over before it was killed"
@@ -59,8 +58,8 @@ def wait_for_upload(stack: RunningStack) -> None:
     count = f"ls {folder} 2>/dev/null | wc -l"
     wait = f"n=$({count}); echo waiting; until [ $({count}) -gt $n ]; do sleep 0.02; done"
     begin = time.monotonic()
-    stack.compose.exec("registry", ["timeout", str(int(TRAINED)), "sh", "-c", wait])
-    assert time.monotonic() - begin < TRAINED
+    stack.compose.exec("registry", ["timeout", str(int(PATIENCE)), "sh", "-c", wait])
+    assert time.monotonic() - begin < PATIENCE
 
 
 def _sealed(run: FaultRun) -> set[str]:

@@ -19,7 +19,7 @@ def test_a_stack_that_is_stopped_while_it_trains_goes_on_when_it_is_started(
 ) -> None:
     run = begin_fault_run(running_stack, seed=105, epochs=30, push=False)
     checkpoint = run.paths.checkpoint
-    run.wait_until("an epoch is complete", lambda: any(checkpoint.glob("epoch-*.ckpt")), 600)
+    run.wait_until("an epoch is complete", lambda: any(checkpoint.glob("epoch-*.ckpt")))
     running_stack.compose.output("stop")
     assert running_stack.compose.containers() == []
     assert not run.paths.stage("train").exists(), "training was over before the stack stopped"

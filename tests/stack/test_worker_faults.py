@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
-from ml_tasks.dataset.shard import shard_name
-from ml_tasks.records import EvaluationRecord, ShardRecord, TrainRecord
-from ml_tasks.release.ledger import read_moves
+from ml_tasks.records import EvaluationRecord, PlanRecord, TrainRecord
 from tests.stack.conftest import Released
 from tests.stack.fault_run import CLEAN, FaultRun, begin_fault_run
 from tests.stack.faults import watched_production
@@ -19,14 +18,19 @@ from tests.stack.undisturbed import cleaned_hashes, undisturbed
 
 def kill_cleaning_worker(run: FaultRun) -> None:
     """SIGKILL in the middle of a shard; its films are cleaned in another try."""
+    run.wait_until("the shards are planned", lambda: run.paths.has(PlanRecord))
+    # What validation has kept of the films, cleaning would take over, and be done at once.
+    for kept in run.stack.config.paths.cache.iterdir():
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
     run.wait_until("a worker cleans a shard", lambda: run.begun_shard() is not None)
     shard = run.begun_shard()
     assert shard is not None
     task = run.task(CLEAN, shard)
     at = run.kill_worker_of(task, "worker")
-    assert not (run.paths.root / ShardRecord.stage / shard_name(shard)).exists()
-    happened = f"its shards were cleaned again, by whichever worker was free (shard {shard})"
-    run.goes_on(at, task, "kill -9 of the default worker", happened)
+    lost = [each for each in run.unfinished_shards() if each.hostname == task.hostname]
+    assert lost, "every shard of the worker was complete before it was killed"
+    happened = "its shards were cleaned again, by whichever worker was free"
+    run.goes_on(at, lost[0], "kill -9 of the default worker", happened)
 
 
 def kill_training_worker(run: FaultRun) -> int:
@@ -56,7 +60,7 @@ def test_one_run_outlives_the_death_of_each_kind_of_worker(released: Released) -
     """The default worker in a shard, the GPU worker in an epoch, the builder in its build."""
     stack = released.stack
     with watched_production(stack) as watch:
-        run = begin_fault_run(stack, seed=101)
+        run = begin_fault_run(stack, seed=101, patients=120)
         kill_cleaning_worker(run)
         complete = kill_training_worker(run)
         kill_builder_in_build(run)
@@ -65,12 +69,12 @@ def test_one_run_outlives_the_death_of_each_kind_of_worker(released: Released) -
     check_trained(run, complete, epochs=3)
     copy = undisturbed(run, "preprocess", "worker")
     assert cleaned_hashes(run.paths) == cleaned_hashes(copy)
-    assert len(read_moves(stack.config.paths.releases) or []) >= 2
+    assert watch.seen[0] is not None, "no older release was there to be kept meanwhile"
 
 
 @pytest.mark.full
 def test_the_default_worker_alone(running_stack: RunningStack) -> None:
-    run = begin_fault_run(running_stack, seed=102, epochs=1, patients=120, push=False)
+    run = begin_fault_run(running_stack, seed=102, epochs=1, patients=240, push=False)
     kill_cleaning_worker(run)
     running_stack.wait_for_task(run.run_id, "preprocess.assemble", "success")
     copy = undisturbed(run, "preprocess", "worker")

@@ -35,6 +35,6 @@ def cleaned_hashes(run: RunPaths) -> dict[str, str]:
     Not its reports, which name the run.
     """
     folder = run.stage("preprocess")
-    files = [path for end in ("*.png", "*.npy") for path in folder.rglob(end)]
+    files = [*folder.glob("*/*/*.png"), *folder.glob("*.npy")]
     files += [folder / "index.csv", folder / "image_spec.json"]
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(files)}
