@@ -11,13 +11,14 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import multiprocessing.connection
+
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def _apart(step: str, images: int, folder: Path) -> Measured:
         process.join()
 
 
-def _run(step: str, images: int, folder: Path, answer: multiprocessing.connection.Connection) -> None:
+def _run(step: str, images: int, folder: Path, answer: Connection) -> None:
     action = _compare_prints if step == NEAR_DUPLICATES else STEPS[step]
     before, begin = _peak(), time.process_time()
     left = action(images, folder)
