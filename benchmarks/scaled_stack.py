@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from benchmarks.delays import (
     wall_seconds,
     work_seconds,
 )
+from ml_tasks.deployment import stack
 from ml_tasks.deployment.compose import docker
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.demo import DAG_ID
@@ -159,7 +160,11 @@ def scaled_stack(root: Path, films: Path, small: Path) -> Iterator[ScaledStack]:
     data.mkdir(parents=True)
     shutil.move(small, data / "raw")
     shutil.move(films, root / "shared" / _FILMS)
-    running = start_stack(root, _SETTINGS, {"MAMMO_WORKER_TASKS": "1"})
+    try:
+        running = start_stack(root, _SETTINGS, {"MAMMO_WORKER_TASKS": "1"})
+    except BaseException:
+        _end_half_started(root)
+        raise
     try:
         shutil.copy(_DAG, root / "dags" / _DAG.name)  # read while the retraining goes on
         yield ScaledStack(running)
@@ -172,6 +177,13 @@ def round_facts(rounds: list[Round]) -> list[dict[str, Any]]:
     return [
         {"workers": each.workers, "wall": each.wall, "shards": list(each.shards)} for each in rounds
     ]
+
+
+def _end_half_started(root: Path) -> None:
+    """Whatever of a stack was made before it failed to come up; its error is the one that counts."""
+    with suppress(StackError):
+        stack.down(root, lambda _: None)
+        stack.stack(root).output("down", "--volumes", "--remove-orphans")
 
 
 def _wait_for_worker(container: str, seconds: float = 120) -> None:
