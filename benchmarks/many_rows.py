@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-
 import resource
 import sys
 import tempfile

@@ -109,8 +109,8 @@ def _cell(page: Path, begins: str, column: int) -> Figure:
         if cells[0].startswith(begins) and (number := _NUMBER.search(cells[column])):
             return Figure(float(number[0].replace(",", "")), page.name)
     raise ValueError(
-        f"{page} has no row that begins with {begins!r}; write the page again, or correct the row's "
-        "name in benchmarks/measured_figures.py"
+        f"{page} has no row that begins with {begins!r}; write the page again, or correct the "
+        "row's name in benchmarks/measured_figures.py"
     )
 
 

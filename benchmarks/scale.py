@@ -1,4 +1,4 @@
-"""The compose stack in figures: two workers against one, delays between tasks, what idling costs."""
+"""The compose stack in figures: two workers against one, delays between tasks, idling."""
 
 from __future__ import annotations
 

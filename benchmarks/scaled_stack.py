@@ -180,7 +180,7 @@ def round_facts(rounds: list[Round]) -> list[dict[str, Any]]:
 
 
 def _end_half_started(root: Path) -> None:
-    """Whatever of a stack was made before it failed to come up; its error is the one that counts."""
+    """What was made of a stack that failed to come up; its error is the one that counts."""
     with suppress(StackError):
         stack.down(root, lambda _: None)
         stack.stack(root).output("down", "--volumes", "--remove-orphans")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.many_rows import IMAGES_OF_A_PATIENT, STEPS
+from benchmarks.many_rows import IMAGES_OF_A_PATIENT
 from benchmarks.measured_figures import (
     DOCS,
     Figures,
@@ -15,6 +15,7 @@ from benchmarks.measured_figures import (
     near_duplicate_seconds,
     read_figures,
 )
+from benchmarks.scale import rows
 from benchmarks.sizing_words import INTRODUCTION, LIMITS
 from ml_tasks.dataset.fingerprint import SIDE
 
@@ -93,7 +94,7 @@ def costs(figures: Figures) -> Table:
         ("compare with 10,000 others for near-duplicates", _or_not(
             near_duplicate_seconds(figures.rows, 10_000), lambda s: f"{s / 10:.0f} s"),
          "one core", "benchmarks-rows.json"),
-        ("Airflow, a whole retraining", f"{figures.overhead.value:.0f} s", "any number of images",
+        ("Airflow on one machine, a whole retraining", f"{figures.overhead.value:.0f} s", "any number of images",
          _link(figures.overhead.page)),
         ("build and push a release", f"{figures.released.value:.1f} s", "any number of images",
          _link(figures.released.page)),
@@ -128,7 +129,7 @@ def deployments(figures: Figures, assumed: Assumptions) -> Table:
     one_epoch = _hours(images * train / small)
     needed = images * (1 - assumed.tested_share) * assumed.epochs / (24 * _HOUR)
     return [
-        (f"validate {images:,} ({_FORMAT}), an empty cache", hours(clean, small), "the same",
+        (f"validate {images:,} films ({_FORMAT}), an empty cache, beyond near-duplicates", hours(clean, small), "the same",
          f"{hours(clean, 8)}: one task, on one worker"),
         ("clean them again, an empty cache", hours(clean, small), "the same", hours(clean, large)),
         ("score them as a batch", hours(score, small), "the same", hours(score, large)),
@@ -195,18 +196,23 @@ def many(figures: Figures, assumed: Assumptions) -> Table:
              lambda n: _hours(n * clean), "with N; kept in the cache"),
         line("near-duplicates, core hours", lambda n: _or_not(
             near_duplicate_seconds(figures.rows, n), _hours), "with N²"),
-        line("their fingerprints in memory, at least", lambda n: _gigabytes(n * _PRINT_BYTES), "with N"),
+        line("their fingerprints in memory, at least",
+             lambda n: _gigabytes(n * _PRINT_BYTES), "with N"),
         line("read manifest.csv, memory", step("read manifest.csv", "megabytes"), "with N"),
         line("plan, memory without the fingerprints",
              step("plan: manifest to plan.csv", "megabytes"), "with N"),
         line("manifest.csv", step("write manifest.csv", "file_megabytes"), "with N"),
-        line("split ledger", step("ledger: first commit", "file_megabytes"), "with N; never shrinks"),
+        line("split ledger", step("ledger: first commit", "file_megabytes"),
+             "with N; never shrinks"),
         line("notes on seen files", step("notes on seen files", "file_megabytes"), "with N"),
-        line("cleaned pictures, arrays on the disk", lambda n: _gigabytes(n * _PICTURE_BYTES), "with N"),
+        line("cleaned pictures, arrays on the disk",
+             lambda n: _gigabytes(n * _PICTURE_BYTES), "with N"),
         line(f"train {assumed.epochs:.0f} epochs on the CPU, core hours",
              lambda n: _hours(n * learn * assumed.epochs * train), "with N"),
         line("images/s that train them in a day",
              lambda n: f"{n * learn * assumed.epochs / 86_400:,.0f}", "with N"),
+        line("evaluate: raw validation and test films through the model, core hours",
+             lambda n: _hours(n * assumed.tested_share * full_score_seconds(figures)), "with N"),
         line("evaluate, beyond inference", lambda n: _hours(
             n * assumed.tested_share / 2 / 1e4 * figures.evaluated.value), "with N, about"),
     ]  # fmt: skip
@@ -217,16 +223,19 @@ def measured_rows(figures: Figures) -> Table:
     if not figures.rows:
         return [(NOT_YET, "`python -m benchmarks.many_rows --write`", "", "", "")]
     return [
-        (row["step"], f"{row['images']:,}", f"{row['seconds']:,.1f} s", f"{row['megabytes']:,.0f} MB",
-         f"{row['file_megabytes']:,.1f} MB" if row["file_megabytes"] else "")
+        (
+            row["step"],
+            f"{row['images']:,}",
+            f"{row['seconds']:,.1f} s",
+            f"{row['megabytes']:,.0f} MB",
+            f"{row['file_megabytes']:,.1f} MB" if row["file_megabytes"] else "",
+        )
         for row in figures.rows
-    ]  # fmt: skip
+    ]
 
 
 def stack_lines(figures: Figures) -> Table:
     """What benchmarks-scale.json says of the stack."""
-    from benchmarks.scale import rows
-
     if figures.stack is None:
         names = ("two workers against one", "delay between tasks", "the idle stack")
         return [(name, NOT_YET) for name in names]

@@ -47,7 +47,7 @@ UPSTREAM = {"clean": {"plan"}, "assemble": {"clean"}}
 
 
 def test_a_delay_is_from_the_end_of_all_that_a_task_waits_for_to_its_start() -> None:
-    """The first task has none; a shard that waits for its worker's slot counts from the one before."""
+    """The first task has none; a shard that waits for its worker counts from the one before."""
     found = [(each.task, each.until_queued, each.until_started) for each in delays(RUN, UPSTREAM)]
     assert found == [
         ("clean", pytest.approx(0.2), pytest.approx(0.6)),

@@ -1,4 +1,4 @@
-"""Cleans a folder without a model, again and again: for `python -m benchmarks --only scale` alone."""
+"""Cleans a folder again and again, for `python -m benchmarks --only scale` alone."""
 
 from __future__ import annotations
 
