@@ -94,8 +94,8 @@ def costs(figures: Figures) -> Table:
         ("compare with 10,000 others for near-duplicates", _or_not(
             near_duplicate_seconds(figures.rows, 10_000), lambda s: f"{s / 10:.0f} s"),
          "one core", "benchmarks-rows.json"),
-        ("Airflow on one machine, a whole retraining", f"{figures.overhead.value:.0f} s", "any number of images",
-         _link(figures.overhead.page)),
+        ("Airflow on one machine, a whole retraining", f"{figures.overhead.value:.0f} s",
+         "any number of images", _link(figures.overhead.page)),
         ("build and push a release", f"{figures.released.value:.1f} s", "any number of images",
          _link(figures.released.page)),
     ]  # fmt: skip
@@ -129,8 +129,8 @@ def deployments(figures: Figures, assumed: Assumptions) -> Table:
     one_epoch = _hours(images * train / small)
     needed = images * (1 - assumed.tested_share) * assumed.epochs / (24 * _HOUR)
     return [
-        (f"validate {images:,} films ({_FORMAT}), an empty cache, beyond near-duplicates", hours(clean, small), "the same",
-         f"{hours(clean, 8)}: one task, on one worker"),
+        (f"validate {images:,} films ({_FORMAT}), an empty cache, beyond near-duplicates",
+         hours(clean, small), "the same", f"{hours(clean, 8)}: one task, on one worker"),
         ("clean them again, an empty cache", hours(clean, small), "the same", hours(clean, large)),
         ("score them as a batch", hours(score, small), "the same", hours(score, large)),
         ("train one epoch", f"{one_epoch} on the CPU",
