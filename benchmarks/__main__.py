@@ -8,7 +8,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import batch_scoring, evaluating, many, orchestration, reading, serving, training
+from benchmarks import (
+    batch_scoring,
+    evaluating,
+    many,
+    orchestration,
+    reading,
+    scale,
+    serving,
+    sizing,
+    training,
+)
 from benchmarks.table import FULL, PIPELINE, QUICK, Effort, Page, Row, page
 
 _PAGES: dict[str, Page] = {
@@ -16,11 +26,13 @@ _PAGES: dict[str, Page] = {
     "serving": serving.SERVING,
     "batch_scoring": batch_scoring.BATCHES,
     "orchestration": orchestration.ORCHESTRATION,
+    "scale": scale.SCALE,
 }
 _MEASURED = {
     "serving": serving.measured,
     "batch_scoring": batch_scoring.measured,
     "orchestration": orchestration.measured,
+    "scale": scale.measured,
 }
 
 
@@ -38,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = page(rows, effort, _PAGES[part])
         if chosen.write:
             _PAGES[part].file.write_text(text)
+            sizing.write_page()  # made of the figures of the other pages
         print(text)
         missed += missed_goals(rows)
     print(*missed, sep="\n", file=sys.stderr)

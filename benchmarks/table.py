@@ -107,8 +107,8 @@ def page(rows: Sequence[Row], effort: Effort, about: Page = PIPELINE) -> str:
     """The whole page as Markdown."""
     lines = [
         about.introduction,
-        f"{datetime.now(UTC):%Y-%m-%d}, revision {_revision()}, {effort.rounds} rounds,",
-        f"{_machine()};",
+        f"{datetime.now(UTC):%Y-%m-%d}, revision {revision()}, {effort.rounds} rounds,",
+        f"{machine()};",
         ", ".join(f"{name} {_version(name, about.peers)}" for name in about.packages) + ".",
         "",
         "| what | ours | other | figure | goal | reached |",
@@ -130,14 +130,16 @@ def _version(name: str, peers: Path | None) -> str:
         return next((each.version for each in found), "(not installed)")
 
 
-def _revision() -> str:
+def revision() -> str:
+    """The commit that is measured."""
     done = subprocess.run(
         ["git", "rev-parse", "--short=10", "HEAD"], cwd=PROJECT, capture_output=True, text=True
     )
     return done.stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores, processor and Python."""
     cpu = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in cpu if "model name" in line), "")
     cores = sum(line.startswith("processor") for line in cpu)
