@@ -19,7 +19,7 @@ from ml_tasks.run_paths import RunPaths
 from tests.stack.faults import DEAD_WORKER, RETRY, Fault, record, wait_for_try
 from tests.stack.running_stack import RunningStack, kill
 
-PATIENCE = 600.0  # seconds that a moment is waited for, on a busy machine too
+PATIENCE = 1200.0  # seconds that a moment is waited for, on a busy machine too
 # Whatever so few films teach, an image is made of it.
 OPEN_GATE = {
     "min_accuracy": 0.0,
