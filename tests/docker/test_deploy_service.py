@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
 from ml_tasks.config import save_config
 from ml_tasks.deploy_service import follow_production
+from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.errors import AuditError, ConfigError, ReleaseError
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.audit import Deed, read_audit
@@ -26,7 +26,6 @@ from ml_tasks.release.confinement import PORT
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.service_place import ServicePlace
 from ml_tasks.release.serving_containers import ALIAS, ServingContainers
-from tests.conftest import unavailable
 from tests.counts import cases
 from tests.docker.asking_client import AskingClient
 from tests.docker.registry_process import RegistryProcess
@@ -42,11 +41,9 @@ def stack_of_module(
     engine: DockerClient,
     registry_of_session: RegistryProcess,
     serving_base: str,
+    base_images: tuple[ImageRef, ...],
 ) -> Iterator[ServingStack]:
-    try:
-        engine.images.get(NGINX)
-    except ImageNotFound:
-        unavailable(f"needs the image {NGINX}: make base-images")
+    assert NGINX in {image.name for image in base_images}
     registry_of_session.start()
     stack = ServingStack(tmp_path_factory.mktemp("live"), engine, registry_of_session, serving_base)
     yield stack
