@@ -80,7 +80,8 @@ def read_figures(docs: Path = DOCS) -> Figures:
 
 def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Slope and offset of the line through two points or more, by least squares."""
-    slope, offset = np.polyfit(*np.asarray(points, float).T, 1)
+    across, up = zip(*points, strict=True)
+    slope, offset = np.polyfit(np.asarray(across, float), np.asarray(up, float), 1)
     return float(slope), float(offset)
 
 

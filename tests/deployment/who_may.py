@@ -69,7 +69,11 @@ def _variable(access: Access, who: str) -> tuple[str, str, Any]:
 
 def _user(access: Access, who: str) -> tuple[str, str, Any]:
     body = {"username": f"made_by_{who}", "email": f"made_by_{who}@localhost", "first_name": "m"}
-    more = {"last_name": "-", "password": "a password of some length", "roles": [1]}
+    more = {
+        "last_name": "-",
+        "password": "a password of some length",
+        "roles": [{"name": "Viewer"}],
+    }
     return "POST", "/auth/fab/v1/users", {**body, **more}
 
 
