@@ -121,6 +121,7 @@ def _of_one(picture: Pixels) -> NDArray[np.float32]:
 def _out_of_fold(
     features: NDArray[np.float32], labels: NDArray[np.bool_], patients: NDArray[np.str_]
 ) -> NDArray[np.float64]:
+    from joblib import parallel_config
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -135,8 +136,11 @@ def _out_of_fold(
             random_state=_SEED,
             n_jobs=-1,
         )
-        trees.fit(features[learned], labels[learned])
-        scores[held] = trees.predict_proba(features[held])[:, 1]
+        # Threads, which the trees take in any case: of processes, joblib's usual way, a Celery
+        # worker may start none, and joblib says so again and again.
+        with parallel_config(backend="threading"):
+            trees.fit(features[learned], labels[learned])
+            scores[held] = trees.predict_proba(features[held])[:, 1]
     return scores
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
+import billiard
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from ml_tasks.dataset.examination import examine
-from ml_tasks.dataset.shortcuts import control, removed_picture
+from ml_tasks.dataset.shortcuts import _out_of_fold, control, removed_picture
 from ml_tasks.imaging.encode import decoded_png
 from ml_tasks.imaging.spec import ImageSpec
 from tests.builders import encoded, film
@@ -76,3 +80,21 @@ def test_the_removed_picture_shows_the_label_and_nothing_of_the_breast() -> None
     assert removed[7:16, 78:95].min() > 200  # 128 for the film's 200 pixels
     assert not removed[40:90, 2:40].any()
     assert 0 < np.median(removed[110:, 70:100]) < 20  # bare film stays as it is
+
+
+def _warnings_of_trees(told: Any) -> None:
+    random = np.random.default_rng(0)
+    features, labels = random.random((60, 5), np.float32), random.random(60) > 0.5
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _out_of_fold(features, labels, np.array([str(number) for number in range(60)]))
+    told.put([str(each.message) for each in caught])
+
+
+def test_a_celery_worker_trains_the_trees_without_a_word() -> None:
+    """Its processes are daemons, of which joblib says at each call that they may start none."""
+    told = billiard.Queue()
+    worker = billiard.Process(target=_warnings_of_trees, args=(told,), daemon=True)
+    worker.start()
+    assert told.get(timeout=120) == []
+    worker.join()
