@@ -29,9 +29,8 @@ def images_to_carry(project: Path, say: Say) -> dict[str, str]:
     named = dict.fromkeys(_NAMED.findall((project / "docker-compose.yaml").read_text()))
     found = {}
     for name in [*named, serving_base(project)]:
-        tag = name if ":" in name else f"{name}:latest"
-        if (image := inspected(tag)) is not None:
-            found[tag] = image
+        if (image := inspected(name)) is not None:
+            found[name] = image
         elif name.startswith(_OPTIONAL):
             say(f"{name} is not in this engine, and will not be in the bundle")
         else:

@@ -71,7 +71,7 @@ def _check_images(archive: Archive, project: Path) -> None:
     """Refuses what was loaded if it is not what the bundle says."""
     tags = archive.about["images"]
     missing = [tag for tag in tags if inspected(tag) is None]
-    missing += stale_images(project, (tag.removesuffix(":latest") for tag in tags))
+    missing += stale_images(project, tags)
     if missing:
         raise StackError(
             f"after loading, {', '.join(missing)} is missing or of another version; something else "
@@ -112,7 +112,7 @@ def _put_weights(archive: Archive, shared: Path, uid: int, say: Say) -> None:
 
 def _choose_profile(archive: Archive, project: Path, settings: dict[str, str], say: Say) -> None:
     """The worker that the bundle brings, where the machine would rather have the other."""
-    brought = [kind for kind in _KINDS if f"mammography-{kind}:latest" in archive.about["images"]]
+    brought = [kind for kind in _KINDS if f"mammography-{kind}" in archive.about["images"]]
     wanted = [kind for kind in profiles(settings) if kind in _KINDS]
     if set(wanted) - set(brought):
         say(f"the bundle has no image for {wanted[0]}; the queue gpu is served by {brought[0]}")

@@ -79,14 +79,14 @@ def test_every_version_is_that_of_the_locks(versions: dict[str, dict[str, str]])
 
 
 def test_the_images_agree_on_every_version(versions: dict[str, dict[str, str]]) -> None:
-    light, heavy = versions["mammography-airflow:latest"], versions["mammography-cpu:latest"]
+    light, heavy = versions["mammography-airflow"], versions["mammography-cpu"]
     assert light.items() <= heavy.items()
 
 
 def test_tensorflow_is_only_where_training_is(versions: dict[str, dict[str, str]]) -> None:
-    assert "tensorflow" not in versions["mammography-airflow:latest"]
-    assert "tensorflow" in versions["mammography-cpu:latest"]
-    assert versions["mammography-airflow:latest"]["apache-airflow"]
+    assert "tensorflow" not in versions["mammography-airflow"]
+    assert "tensorflow" in versions["mammography-cpu"]
+    assert versions["mammography-airflow"]["apache-airflow"]
 
 
 def test_any_user_of_group_0_runs_them(
@@ -135,7 +135,7 @@ def test_the_layers_of_the_roles_rest_on_one() -> None:
 def test_no_layer_keeps_what_it_was_made_with(
     engine: docker.DockerClient, stack_images: tuple[ImageRef, ...], tmp_path: Path
 ) -> None:
-    names = list(_files(engine, "mammography-airflow:latest", tmp_path))
+    names = list(_files(engine, "mammography-airflow", tmp_path))
     assert any(name.endswith("airflow/__init__.py") for name in names)
     for name in names:
         assert not f"/{name}".endswith((".whl", "/lock.txt", "/.env")), name

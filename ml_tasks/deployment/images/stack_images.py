@@ -43,9 +43,9 @@ class Role:
 
 
 ROLES = {
-    "airflow": Role("mammography-airflow:latest", AIRFLOW),
-    "cpu": Role("mammography-cpu:latest", CPU),
-    "gpu": Role("mammography-gpu:latest", GPU),
+    "airflow": Role("mammography-airflow", AIRFLOW),
+    "cpu": Role("mammography-cpu", CPU),
+    "gpu": Role("mammography-gpu", GPU),
 }
 USUAL = ("airflow", "cpu")
 
