@@ -10,9 +10,10 @@ from pydantic import Field
 
 from ml_tasks.config_section import Section
 
+REGISTRY_URL = "release.registry_url"
 _OF_THIS_PLACE = {
     "MAMMO_REGISTRY": "release.registry",
-    "MAMMO_REGISTRY_URL": "release.registry_url",
+    "MAMMO_REGISTRY_URL": REGISTRY_URL,
 }
 
 
@@ -51,3 +52,9 @@ def registry_of_this_place(environment: Mapping[str, str]) -> dict[str, str]:
     and as its workers (MAMMO_REGISTRY_URL) reach it.
     """
     return {key: environment[name] for name, key in _OF_THIS_PLACE.items() if environment.get(name)}
+
+
+def registry_url_of_this_place(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of these, what differs between the workers of one run: how each reaches the registry."""
+    here = registry_of_this_place(environment)
+    return {REGISTRY_URL: here[REGISTRY_URL]} if REGISTRY_URL in here else {}

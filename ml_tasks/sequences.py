@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.config_release import REGISTRY_URL, registry_url_of_this_place
 from ml_tasks.errors import ConfigError, GateRefused, ReleaseError, StageSkipped
 from ml_tasks.records import (
     STAGES,
@@ -73,7 +74,7 @@ def run_stage(
     part: tuple[int, ...] = () if shard is None else (shard,)
     if stage == ChangesRecord.stage:
         part = (force,)
-    return _stage(stage)(run, load_config(run.config), *part)
+    return _stage(stage)(run, _settings_of(run, settings or {}), *part)
 
 
 def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Decision:
@@ -103,7 +104,16 @@ def run_all(run_id: str, config_path: Path, settings: Mapping[str, Any]) -> Deci
 def reopened(run_id: str, config_path: Path) -> tuple[RunPaths, Config]:
     """A run that has begun, and the settings that it began with."""
     run = RunPaths.reopen(load_config(config_path).paths.runs, run_id)
-    return run, load_config(run.config)
+    return run, _settings_of(run, {})
+
+
+def _settings_of(run: RunPaths, chosen: Mapping[str, Any]) -> Config:
+    """What the run began with; but each worker reaches the registry in its own way.
+
+    The worker that begins a run may be one that only reads there, and another one pushes.
+    """
+    here = {} if REGISTRY_URL in chosen else registry_url_of_this_place(os.environ)
+    return load_config(run.config, here)
 
 
 def gate_opens(run_id: str, config_path: Path) -> bool:

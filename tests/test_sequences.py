@@ -75,6 +75,22 @@ def test_a_run_keeps_the_settings_it_began_with(tmp_path: Path) -> None:
     assert frozen.paths == config.paths
 
 
+def test_each_worker_reaches_the_registry_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run begun by a worker that only reads there would else never move `production`."""
+    config = toy_config(tmp_path)
+    path = tmp_path / "config.yaml"
+    save_config(config, path)
+    reads, pushes = "http://registry-read:5000", "https://registry:5000"
+    sequences.begin_run("run-1", path, {"release.registry_url": reads})
+    assert sequences.reopened("run-1", path)[1].release.registry_url == reads
+    monkeypatch.setenv("MAMMO_REGISTRY_URL", pushes)
+    monkeypatch.setenv("MAMMO_REGISTRY", "elsewhere:5000")
+    seen = sequences.reopened("run-1", path)[1].release
+    assert (seen.registry_url, seen.registry) == (pushes, config.release.registry)
+
+
 def test_a_bad_setting_begins_no_run(tmp_path: Path) -> None:
     config, path = saved(tmp_path)
     with pytest.raises(
