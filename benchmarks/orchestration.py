@@ -30,10 +30,7 @@ PARSE_GOAL, SECONDS_GOAL, SHARE_GOAL = 150.0, 15.0, 0.10
 BEGINS = " of run "  # in the line that a stage begins with: sequences.py
 _RETURNED = "Done. Returned value"  # Airflow's, as a task's own code has returned
 _RUN = "A run from the trigger to its end"
-# A gate that every model passes, so that each task runs; the smallest data that are accepted.
-_SETTINGS = {
-    "model.weights": "none",
-    "training.epochs": 1,
+OPEN_GATE = {  # every model passes, so that each task runs
     "gate.min_accuracy": 0,
     "gate.min_auc": 0,
     "gate.min_sensitivity": 0,
@@ -41,6 +38,8 @@ _SETTINGS = {
     "gate.max_control_auc": None,
     "gate.non_inferiority": None,
 }
+# The smallest data that are accepted.
+_SETTINGS = {"model.weights": "none", "training.epochs": 1, **OPEN_GATE}
 _PATIENTS = 40
 # Imports what every DAG takes from airflow.sdk, which loads its parts only as they are asked for;
 # then runs one file as Airflow does. Prints milliseconds, and those that the processor worked.

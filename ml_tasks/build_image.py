@@ -28,7 +28,7 @@ from ml_tasks.release.approval import cleared, keep_approval
 from ml_tasks.release.audit import Deed, noted_once
 from ml_tasks.release.bundle import seal, sums_sha256, version_of
 from ml_tasks.release.engine import DockerClient
-from ml_tasks.release.image import build_release_image
+from ml_tasks.release.image import BuiltImage, build_release_image
 from ml_tasks.release.lineage import code_sha256, source_revision
 from ml_tasks.release.model_card import model_card
 from ml_tasks.release.production import keep_training_data
@@ -68,6 +68,13 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
     log.info("release sealed: %s", bundle)
     image = build_release_image(client, bundle, config.release.image, serving_base)
     keep_sbom(client, bundle, image.id)
+    record = keep_image(run, bundle, image, serving_base)
+    log.info("%s", record.summary())
+    return record
+
+
+def keep_image(run: RunPaths, bundle: Path, image: BuiltImage, serving_base: str) -> ImageRecord:
+    """Writes down which image was built of which bundle, on which base: the stage is complete."""
     with run.writing(ImageRecord.stage) as work:
         record = ImageRecord(
             run_id=run.run_id,
@@ -81,7 +88,6 @@ def build_image(run: RunPaths, config: Config, client: DockerClient) -> ImageRec
             size_bytes=image.size_bytes,
         )
         run.seal(work, record)
-    log.info("%s", record.summary())
     return record
 
 

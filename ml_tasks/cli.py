@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -190,11 +191,8 @@ def _verify(chosen: argparse.Namespace) -> int:
     from ml_tasks.release.engine import connect
     from ml_tasks.release.verification import verify_image
 
-    client = connect()
-    try:
+    with closing(connect()) as client:
         checks = verify_image(client, config_here(chosen), chosen.image, chosen.key, chosen.record)
-    finally:
-        client.close()
     sys.stdout.write("".join(f"{check.line()}\n" for check in checks))
     failed = [check.name for check in checks if check.passed is False]
     verdict = f"NOT verified: {', '.join(failed)}" if failed else "verified"
@@ -237,11 +235,8 @@ def _serving_base(chosen: argparse.Namespace) -> int:
     from ml_tasks.release.serving_base import ensure_serving_base
 
     wheels = chosen.wheels or chosen.config.absolute().parent / ".local" / "wheels"
-    client = connect()
-    try:
+    with closing(connect()) as client:
         sys.stdout.write(f"{ensure_serving_base(client, wheels)}\n")
-    finally:
-        client.close()
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
 from ml_tasks.cli_release import Command
 
@@ -25,12 +26,9 @@ def _images(chosen: argparse.Namespace) -> int:
     from ml_tasks.release.engine import connect
 
     wheels = chosen.config.absolute().parent / ".local" / "wheels"
-    client = connect()
-    try:
+    with closing(connect()) as client:
         for made in ensure_stack_images(client, wheels, chosen.role or USUAL):
             sys.stdout.write(f"{made.summary()}\n")
-    finally:
-        client.close()
     return 0
 
 
@@ -38,10 +36,7 @@ def _base_images(chosen: argparse.Namespace) -> int:
     from ml_tasks.deployment.images.base_images import ensure_base_images
     from ml_tasks.release.engine import connect
 
-    client = connect()
-    try:
+    with closing(connect()) as client:
         for made in ensure_base_images(client):
             sys.stdout.write(f"{made.summary()}\n")
-    finally:
-        client.close()
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 
 from ml_tasks.config import Config
 from ml_tasks.records import Record
@@ -53,11 +54,8 @@ def deploy_service(config: Config) -> Deployed:
         EngineUnavailable: no engine answers; else as `follow_production`.
     """
     place = ServicePlace.from_environment(os.environ, config.paths.statistics)
-    client = connect()
-    try:
+    with closing(connect()) as client:
         return follow_production(config, client, place)
-    finally:
-        client.close()
 
 
 def follow_production(config: Config, client: DockerClient, place: ServicePlace) -> Deployed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 
 from ml_tasks.config import Config
 from ml_tasks.errors import ReleaseError, StageSkipped
@@ -131,11 +132,8 @@ def retest(config: Config, version: str) -> Retested:
     Raises:
         EngineUnavailable: no engine answers; else as `smoke_test_release`.
     """
-    client = connect()
-    try:
+    with closing(connect()) as client:
         return smoke_test_release(config, client, version)
-    finally:
-        client.close()
 
 
 def smoke_test_release(config: Config, client: DockerClient, version: str) -> Retested:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -275,11 +276,8 @@ def _with_engine(stage: str, function: Callable[..., StageRecord]) -> Callable[.
         run.note_wanted()
         from ml_tasks.release.engine import connect
 
-        client = connect()
-        try:
+        with closing(connect()) as client:
             return function(run, config, client)
-        finally:
-            client.close()
 
     return with_engine
 

@@ -1,50 +1,27 @@
-"""push_model in a process that kills itself, as a lost worker would end, before its n-th step.
+"""`killed_push RUNS RUN AT`: push_model, killed right before its n-th step.
 
-A step is whatever leaves this process: a connection, a request to the engine, a file opened for
-writing, a rename. Requests to the registry go over one connection; what lies between two of them is
-met by cutting that connection, see `RegistryProxy`.
+Requests to the registry go over one connection; what lies between two of them is met by cutting
+that connection, see `RegistryProxy`.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from ml_tasks.config import load_config
-from ml_tasks.errors import MammoError
 from ml_tasks.push_model import push_model
 from ml_tasks.release.engine import connect
 from ml_tasks.run_paths import RunPaths
-
-_STEPS = ("socket.connect", "http.client.send", "os.rename", "os.truncate", "os.mkdir")
-_WRITES = os.O_WRONLY | os.O_RDWR
+from tests.docker.killed_at_step import killed_at
 
 
-def main(runs: str, run_id: str, at: int) -> int:
-    """Prints the steps it took, if it was let live."""
+def main(runs: str, run_id: str, at: str) -> int:
+    """Gives the exit status, if it was let live."""
     run = RunPaths(Path(runs), run_id)
-    config, client, steps = load_config(run.config), connect(), 0
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal steps
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITES
-        if writes or event in _STEPS:
-            steps += 1
-            if steps == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(count)
-    try:
-        push_model(run, config, client)
-    except MammoError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}")
-        return 1
-    sys.stdout.write(str(steps))
-    return 0
+    config, client = load_config(run.config), connect()
+    return killed_at(at, lambda: push_model(run, config, client))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))

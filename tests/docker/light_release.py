@@ -8,10 +8,11 @@ from pathlib import Path
 
 from docker import DockerClient
 
+from ml_tasks.build_image import keep_image
 from ml_tasks.push_model import push_model
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, SmokeRecord
 from ml_tasks.release.base_labels import base_labels
-from ml_tasks.release.bundle import add_record, seal, sums_sha256, version_of
+from ml_tasks.release.bundle import add_record, seal
 from ml_tasks.release.champion import Champion
 from ml_tasks.release.context import write_context
 from ml_tasks.release.image import build_release_image
@@ -43,19 +44,7 @@ def light_run(
     bundle = _sealed(toy, day, os.urandom(size))
     built = build_release_image(engine, bundle, image, _base(engine))
     _keep_bill(engine, bundle, built.id)
-    with toy.run.writing(ImageRecord.stage) as work:
-        record = ImageRecord(
-            run_id=toy.run.run_id,
-            inputs=toy.run.mark(Decision),
-            version=version_of(bundle),
-            bundle=str(bundle),
-            sums_sha256=sums_sha256(bundle),
-            image=built.reference,
-            image_id=built.id,
-            serving_base=BASE,
-            size_bytes=built.size_bytes,
-        )
-        toy.run.seal(work, record)
+    keep_image(toy.run, bundle, built, BASE)
     said_to_be_tested(toy)
     return toy
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from docker import DockerClient
 
-from ml_tasks.records import Decision, ImageRecord
-from ml_tasks.release.bundle import seal, sums_sha256, version_of
+from ml_tasks.build_image import keep_image
+from ml_tasks.records import Decision
+from ml_tasks.release.bundle import seal
 from ml_tasks.release.image import build_release_image
 from ml_tasks.release.sbom import keep_sbom
 from ml_tasks.storage import write_json
@@ -23,16 +24,4 @@ def build_on(toy: ToyRun, day: int, engine: DockerClient, base: str) -> None:
     bundle = seal(toy.config.paths.releases, toy_parts(run))
     built = build_release_image(engine, bundle, toy.config.release.image, base)
     keep_sbom(engine, bundle, built.id)
-    with run.writing(ImageRecord.stage) as work:
-        record = ImageRecord(
-            run_id=run.run_id,
-            inputs=run.mark(Decision),
-            version=version_of(bundle),
-            bundle=str(bundle),
-            sums_sha256=sums_sha256(bundle),
-            image=built.reference,
-            image_id=built.id,
-            serving_base=base,
-            size_bytes=built.size_bytes,
-        )
-        run.seal(work, record)
+    keep_image(run, bundle, built, base)

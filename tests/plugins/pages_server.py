@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,25 @@ def api_server(settings: AirflowSettings) -> Iterator[list[tuple[str, list[str]]
     log = settings.state / "api_server.log"
     where = [str(settings.state), str(settings.port)]
     command = [sys.executable, "-m", "tests.plugins.pages_server", *where]
+    with served(command, environment, log, lambda: _answers(settings.url)):
+        yield json.loads((settings.state / "routes.json").read_text())
+
+
+@contextmanager
+def served(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, ready: Callable[[], bool]
+) -> Iterator[None]:
+    """A server that answers within the block, and is ended with it."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, cwd=PROJECT
         )
     try:
         deadline = time.monotonic() + _SECONDS
-        while not _answers(settings.url):
+        while not ready():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.2)
-        yield json.loads((settings.state / "routes.json").read_text())
+        yield
     finally:
         process.terminate()
         process.wait(30)
@@ -58,10 +67,16 @@ def _answers(url: str) -> bool:
 
 def main(home: Path, port: int) -> None:
     """Serves until it is ended; first writes the plugin's routes to HOME/routes.json."""
-    from airflow.cli.cli_parser import get_parser
     from airflow.utils.db import initdb
 
     initdb()
+    serve(home, port)
+
+
+def serve(home: Path, port: int) -> None:
+    """Airflow's app on a database that stands, with the DAGs read anew, until it is ended."""
+    from airflow.cli.cli_parser import get_parser
+
     told = get_parser().parse_args(["dags", "reserialize"])
     told.func(told)
     import uvicorn

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import yaml
 
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.dataset.shard import shard_name
@@ -16,19 +13,12 @@ from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.records import ShardRecord
 from ml_tasks.run_paths import RunPaths
+from tests.airflow.shared_runs import OPEN_GATE
 from tests.stack.faults import DEAD_WORKER, RETRY, Fault, record, wait_for_try
+from tests.stack.quick_runs import settings_of
 from tests.stack.running_stack import RunningStack, kill
 
 PATIENCE = 1200.0  # seconds that a moment is waited for, on a busy machine too
-# Whatever so few films teach, an image is made of it.
-OPEN_GATE = {
-    "min_accuracy": 0.0,
-    "min_auc": 0.0,
-    "min_sensitivity": 0.0,
-    "max_ece": None,
-    "max_control_auc": None,
-    "non_inferiority": None,
-}
 CLEAN = "preprocess.clean"
 LOOK_SECONDS = 5.0  # between two looks at the run
 
@@ -109,22 +99,8 @@ def begin_fault_run(
     if not (stack.shared / "data" / name).exists():
         write_sample(stack.shared / "data" / name, patients=patients, seed=seed)
     conf = {"data_dir": f"/mammo/data/{name}", "epochs": epochs, "approval": "never", "push": push}
-    with _open_gate(stack):
+    with settings_of(stack, {**OPEN_GATE, "gate.min_accuracy": 0}):
         run_id = stack.trigger(conf)
         run = FaultRun(stack, run_id, stack.paths(run_id))
         run.wait_until("the run has begun", run.paths.config.exists)
     return run
-
-
-@contextmanager
-def _open_gate(stack: RunningStack) -> Iterator[None]:
-    """The settings of the stack while a run begins, which keeps a copy of them."""
-    file = stack.shared / "config.yaml"
-    text = file.read_text()
-    content = yaml.safe_load(text)
-    content["gate"] = {**content.get("gate", {}), **OPEN_GATE}
-    file.write_text(yaml.safe_dump(content))
-    try:
-        yield
-    finally:
-        file.write_text(text)
