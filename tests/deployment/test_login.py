@@ -92,8 +92,9 @@ def test_what_cannot_be_done_is_said(make: Make, arguments: tuple[object, ...], 
 
 def test_whoever_guesses_passwords_waits(access: Access) -> None:
     """Last in this file: these tests come from one address, which is then refused for a while."""
+    vera = access.as_("vera")
     answers = [access.token("admin", f"guess {number}").status_code for number in range(12)]
     assert answers[0] == 401 and answers[-1] == 429
     pages = [access.login_page("admin", f"guess {n}")[1].status_code for n in range(6)]
     assert pages[-1] == 429
-    assert access.as_("vera").get(MODELS).status_code == 200, "who is logged in notices nothing"
+    assert vera.get(MODELS).status_code == 200, "who is logged in notices nothing"
