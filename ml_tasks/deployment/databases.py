@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ml_tasks.deployment.compose import Compose
-from ml_tasks.deployment.stack import wait_until_healthy
+from ml_tasks.deployment.health import wait_until_healthy
 from ml_tasks.deployment.streams import feed, output_of
 from ml_tasks.errors import StackError
 
