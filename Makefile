@@ -47,11 +47,14 @@ base-images: setup  ## Python, Postgres, Redis, registry, nginx: pulled, else of
 setup:            ## the environment .venv from the locks
 	@./setup_ml.sh
 
+# Two processes: what shares the engine and Airflow goes to one of them, the rest file by file.
+PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 40
+
 test: setup lint  ## what CI runs
-	.venv/bin/python -m pytest -m "not full" $(ARGS)
+	$(PYTEST) -m "not full" $(ARGS)
 
 test-full: setup lint  ## full counts, the slowest tests too; adds its results to docs/test-results.md
-	-MAMMO_FULL=1 .venv/bin/python -m pytest --junitxml=.local/test-full.xml $(ARGS)
+	-MAMMO_FULL=1 $(PYTEST) --junitxml=.local/test-full.xml $(ARGS)
 	.venv/bin/python -m tests.results .local/test-full.xml
 
 lint: setup

@@ -65,6 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("airflow")
         if names & {"stack_images", "base_images"}:
             item.add_marker("full")  # on a new machine these images take many minutes to build
+        item.add_marker(pytest.mark.xdist_group(_shared_by(item)))
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """Whom a test shares its process with (`make test` has two): one engine, one Airflow."""
+    if item.get_closest_marker("docker") or item.get_closest_marker("airflow"):
+        return "engine"
+    return item.path.relative_to(PROJECT).as_posix()
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
+
+Amount = TypeVar("Amount")
 
 
-def cases(reduced: int, full: int) -> int:
+def cases(reduced: Amount, full: Amount) -> Amount:
     """`full` where MAMMO_FULL is set, else `reduced`."""
     return full if os.environ.get("MAMMO_FULL") else reduced

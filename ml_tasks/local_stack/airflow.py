@@ -120,15 +120,15 @@ def _own_variables(
         # A task keeps its token while it runs, and a try of train may run for three days (the DAG's
         # execution_timeout); docker-compose.yaml sets the same.
         ("execution_api", "jwt_expiration_time"): 7 * 24 * 3600,
-        # A running task outlives two minutes without the api-server, and one whose worker died is
-        # noticed after three: by then nobody else trains this run. Every request, the one that
-        # tells the task's end too, is tried for so long; a heartbeat is one.
-        ("workers", "execution_api_retries"): 50,
+        # A running task outlives two minutes without the api-server and the minute in which it
+        # starts; one whose worker died is noticed after four: by then nobody else trains this run.
+        # Every request, the one that tells the task's end too, is tried for some 200 s.
+        ("workers", "execution_api_retries"): 70,
         ("workers", "execution_api_retry_wait_min"): 1,
         ("workers", "execution_api_retry_wait_max"): 5,
         ("workers", "min_heartbeat_interval"): 5,
         ("workers", "max_failed_heartbeats"): 1,
-        ("scheduler", "task_instance_heartbeat_timeout"): 180,
+        ("scheduler", "task_instance_heartbeat_timeout"): 240,
         ("dag_processor", "refresh_interval"): 10,
         ("dag_processor", "min_file_process_interval"): 30,
         ("dag_processor", "parsing_processes"): 1,

@@ -11,14 +11,20 @@ import pytest
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.local_stack.airflow_api import DagRun
+from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.run_paths import RunPaths
+from tests.airflow.shared_runs import OPEN_GATE
+from tests.counts import cases
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
 from tests.stack.small_disk import small_disk
 
 HERE = Path(__file__).parent
+# The default gate wants many test patients; few epochs over few films pass an open one.
+PATIENTS = cases(80, 240)
 OVERRIDES = {
     "model.weights": "none",  # no pretrained weights can be had everywhere
-    "training.epochs": 3,
+    "training.epochs": cases(2, 3),
+    **cases({**OPEN_GATE, "gate.min_accuracy": 0}, {}),
     "cleaning.shards": 4,
     "cleaning.workers": 1,
 }
@@ -57,10 +63,21 @@ def running_stack(
     """The stack, up and healthy, with sample data and no release."""
     root = tmp_path_factory.mktemp("stack")
     with small_disk(root / "shared"):
-        write_sample(root / "shared" / "data" / "raw", patients=240)
+        write_sample(root / "shared" / "data" / "raw", patients=PATIENTS)
         running = start_stack(root, OVERRIDES, {})
         yield running
         stop_stack(running)
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that fails leaves a run that goes on, and the next one's would wait behind it."""
+    yield
+    if "running_stack" in request.fixturenames and not request.node.get_closest_marker("last"):
+        api = request.getfixturevalue("running_stack").api
+        for run in api.runs(DAG_ID):
+            if not run.ended:
+                api.mark_run(DAG_ID, run.dag_run_id, "failed")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.full
 
 AWAY = 120.0  # seconds
 NEXT_TRY = 40.0  # within which a scheduler that takes a task for dead says so, and begins anew
-TEAM = 180  # MAMMO_HEARTBEAT_TIMEOUT as docker-compose.yaml has it
+TEAM = 240  # MAMMO_HEARTBEAT_TIMEOUT as docker-compose.yaml has it
 
 
 @pytest.fixture
@@ -41,7 +41,6 @@ def test_training_goes_on_in_the_same_try(patient_stack: RunningStack) -> None:
     assert not run.paths.has(TrainRecord), "training was over before the api-server came back"
     _goes_on(run, "training went on in the same try")
     # Its end is told as ever; the epochs that are left say nothing more about the fault.
-    patient_stack.api.mark_run("mammography_retraining", run.run_id, "failed")
 
 
 def test_a_training_that_ends_meanwhile_counts_when_the_api_server_is_back(

@@ -113,4 +113,5 @@ def test_the_stacks_own_service_answers_as_the_model_was_evaluated(
         answer = httpx.post(address, files=film, timeout=60, trust_env=False)
         assert answer.status_code == 200, answer.text
         assert answer.json()["model_version"] == version
-        assert answer.json()["probability"] == pytest.approx(row.probability, abs=1e-5)
+        (result,) = answer.json()["results"]
+        assert result["probability"] == pytest.approx(row.probability, abs=1e-5)
