@@ -16,6 +16,7 @@ from tests.serving.conftest import LIMIT, resident_mb, served, wait_for
 from tests.serving.slow_model import slow_bundle
 from tests.toy_run import make_bundle, phantom
 
+HEAD_LIMIT = 65536  # bytes that the server takes of a head
 HEAD = (
     b"POST /v1/predict HTTP/1.1\r\nhost: x\r\n"
     b"content-type: multipart/form-data; boundary=x\r\ncontent-length: %d\r\n\r\n"
@@ -120,9 +121,13 @@ def test_fewer_bytes_than_the_form_needs_are_a_bad_request(hasty: httpx.Client) 
 def test_heads_that_are_wrong_or_endless_are_refused(
     hasty: httpx.Client, head: bytes, status: bytes
 ) -> None:
-    with raw(hasty, head) as connection:
-        told = received(connection)
-    assert told.startswith(b"HTTP/1.1 " + status) and b'{"error":"bad_request"' in told
+    try:
+        with raw(hasty, head) as connection:
+            told = received(connection)
+        assert told.startswith(b"HTTP/1.1 " + status) and b'{"error":"bad_request"' in told
+    except ConnectionError:  # an endless one may be cut off while the client still sends
+        assert len(head) > HEAD_LIMIT
+    assert hasty.get("/health").status_code == 200
 
 
 def test_a_refused_body_is_read_on_so_that_the_refusal_arrives(hasty: httpx.Client) -> None:

@@ -21,10 +21,7 @@ demand that the run completes, that nothing is lost and nothing half-done is rea
 at `production` five times a second and wants each digest that it sees to be whole, noted in the
 ledger, and of an image whose smoke test had passed.
 
-**Only what was measured is listed.** `tests/stack` makes more faults, which stand here once their
-test has recorded them: the builder killed in build and in push, services restarted and killed, a
-full disk, runs triggered at once, data announced during a run, the whole stack stopped, and two
-minutes without the api-server.
+**Only what was measured is listed**: a row stands here once its test has recorded it.
 
 **Time to recovery** is from the fault until the stage went on. It holds two waits that a test makes
 shorter than a team's stack does: a dead worker is noticed after {heartbeat} s (a team's:

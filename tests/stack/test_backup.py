@@ -105,6 +105,7 @@ def served_version(running: RunningStack, seconds: float = 240) -> str:
         time.sleep(1)
 
 
+@pytest.mark.full  # `make test` restores a smaller stack: tests/deployment/test_restore.py
 @pytest.mark.last
 def test_a_destroyed_stack_comes_back_from_its_backup(
     released: Released, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -84,10 +84,10 @@ def test_data_announced_during_a_run_are_the_next_ones_alone(growing: QuickRuns)
     (raw / READY).touch()
     seen = {run.dag_run_id for run in stack.api.runs(DAG_ID)}
     look(growing)
+    assert stack.tasks(running)["push_model"].state != "success", "the run had ended by then"
     shutil.copy(raw / "Positive" / "phantom_001_1.png", raw / LATE)
     until(lambda: {run.dag_run_id for run in stack.api.runs(DAG_ID)} - seen, "the next run")
     (following,) = {run.dag_run_id for run in stack.api.runs(DAG_ID)} - seen
-    assert stack.tasks(running)["push_model"].state != "success", "the run had ended by then"
     ended = [growing.finish(running), growing.finish(following)]
     assert [run.state for run in ended] == ["success"] * 2, growing.states(following)
     assert [run.run_type for run in ended] == ["manual", "asset_triggered"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
+from ml_tasks.deployment.compose import docker
 from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.counts import cases
@@ -17,7 +19,7 @@ from tests.stack.quick_runs import QuickRuns, assert_of_one_run, quick_runs, unt
 from tests.stack.running_stack import kill
 
 CLEAN = "preprocess.clean"
-SHARDS = 8  # more than the workers take at once, so that the broker holds some
+SHARDS = 8  # more than the workers take at once
 RUNNING = ("running", "success")
 
 
@@ -84,19 +86,29 @@ def scheduler_goes(run: FaultyRun) -> None:
 
 
 def redis_goes(run: FaultyRun) -> None:
-    """While shards run on both workers and others wait in the broker for a free place."""
-    until(lambda: run.shards("running") and run.shards("queued"), "shards to run and to wait")
-    waiting = held(run)
-    assert waiting, "no shard waits in the broker"
-    moment = run.hit("redis")
-    started = run.shards(*RUNNING)
+    """While shards wait in the broker: the workers stand still, so that none is taken meanwhile."""
+    until(lambda: run.task("preprocess.plan").state == "success", "the plan of the shards")
+    with frozen(run.quick.stack.compose.containers("worker")):
+        until(lambda: held(run), "shards to wait in the broker")
+        waiting = held(run)
+        moment = run.hit("redis")
     run.make(
         "preprocess",
         "Redis",
-        lambda: run.shards(*RUNNING) > started,
+        lambda: run.shards("success") == SHARDS,
         f"it still holds what was queued ({waiting} shards); the workers connect again",
         moment,
     )
+
+
+@contextmanager
+def frozen(containers: list[str]) -> Iterator[None]:
+    """Within the block, nothing in these containers goes on; their connections stay open."""
+    docker("pause", *containers)
+    try:
+        yield
+    finally:
+        docker("unpause", *containers)
 
 
 def held(run: FaultyRun) -> int:
