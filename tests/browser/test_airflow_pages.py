@@ -93,7 +93,7 @@ def test_what_a_user_needs_is_two_clicks_away(tab: Page, toy: ToyAirflow, shot: 
     for name, words in {
         "Release": "memory is 212.5 MB",
         "Model card": "Research use; not a diagnosis",
-        "Why (not) shipped": "PASSED the gate",
+        "Why (not) shipped": "Why shipped",
         "Report": "Evaluation report",
         "Data report": "Data report",
         "Data Docs": "Data Docs",
@@ -104,6 +104,7 @@ def test_what_a_user_needs_is_two_clicks_away(tab: Page, toy: ToyAirflow, shot: 
         models = inside(tab, "Models")
         row = models.get_by_role("article", name=version)
         row.get_by_role("link", name=name, exact=True).click()
+        expect(models.get_by_role("heading", name="Models", exact=True)).to_have_count(0)
         expect(models.locator("body")).to_contain_text(words)
     shot(tab, "run")
 
