@@ -64,7 +64,7 @@ def wait_for_upload(stack: RunningStack) -> None:
 
 def _sealed(run: FaultRun) -> set[str]:
     """The releases that stand whole."""
-    bundles = run.stack.config.paths.releases.glob("*/bundle/SHA256SUMS")
+    bundles = run.stack.config.paths.releases.glob("[0-9]*/bundle/SHA256SUMS")
     return {path.parents[1].name for path in bundles}
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 def test_a_stack_that_is_stopped_while_it_trains_goes_on_when_it_is_started(
     running_stack: RunningStack,
 ) -> None:
-    run = begin_fault_run(running_stack, seed=105, epochs=30, push=False)
+    run = begin_fault_run(running_stack, seed=105, epochs=12, push=False)
     checkpoint = run.paths.checkpoint
     run.wait_until("an epoch is complete", lambda: any(checkpoint.glob("epoch-*.ckpt")))
     running_stack.compose.output("stop")
