@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -148,7 +149,9 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"PK\x03\x04 a zip", b"", b"{}", os.urandom(5000), bytes(10240)]
+    "content",
+    [b"PK\x03\x04 a zip", b"", b"{}", Random(1).randbytes(5000), bytes(10240)],
+    ids=["zip", "empty", "JSON", "noise", "zeros"],
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.tar"
@@ -212,6 +215,7 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
+from random import Random
 from ml_tasks.deployment.archive import new_archive
 with new_archive(Path(sys.argv[1]), "backup") as writer:
     def slow():
@@ -251,6 +255,7 @@ def test_it_is_written_without_being_held_in_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
+from random import Random
 from ml_tasks.deployment.archive import new_archive, open_archive
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with new_archive(Path(sys.argv[1]), "backup") as writer:
