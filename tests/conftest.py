@@ -14,11 +14,12 @@ import docker
 import pytest
 
 from ml_tasks.config import Config, load_config, save_config
+from ml_tasks.deployment.compose import compose_program
 from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, stop_airflow
 from ml_tasks.local_stack.airflow_api import AirflowApi
-from ml_tasks.local_stack.engine import Engine, ensure_engine, stop_engine
+from ml_tasks.local_stack.engine import Engine, apt_get, ensure_engine, stop_engine
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
 
@@ -103,6 +104,19 @@ def engine(engine_place: Engine) -> Iterator[docker.DockerClient]:
     client = engine_place.client()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def compose_installed(engine_place: Engine) -> None:
+    """docker compose, of any kind; where CI runs, Debian's docker-compose is installed."""
+    try:
+        compose_program()
+    except StackError as error:
+        if not os.environ.get("CI") or os.geteuid() != 0:
+            unavailable(str(error))
+        apt_get("update")
+        apt_get("install", "-y", "--no-install-recommends", "docker-compose")
+        compose_program()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from tests.stack.fault_table import Waits, page, team_waits
 from tests.stack.faults import DEAD_WORKER, RETRY
 from tests.stack.running_stack import CHECKOUT, HEARTBEAT_TIMEOUT, RETRY_SECONDS
 
-TEAM = Waits(heartbeat=180, retries={"train": 300}, other=60)
+TEAM = Waits(heartbeat=240, retries={"train": 300}, other=60)
 SHORT = HEARTBEAT_TIMEOUT + RETRY_SECONDS
 
 
@@ -28,8 +28,8 @@ def test_waits_are_exchanged_by_stage() -> None:
     train = measured(SHORT + 7)
     push = measured(SHORT + 7, stage="push_model", test="tests/x.py::test_z")
     assert [row[3:5] for row in rows(train, push)] == [
-        [f"{SHORT + 7} s", "487 s"],
-        [f"{SHORT + 7} s", "247 s"],
+        [f"{SHORT + 7} s", "547 s"],
+        [f"{SHORT + 7} s", "307 s"],
     ]
 
 

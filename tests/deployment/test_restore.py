@@ -76,6 +76,7 @@ def secrets_of(running: SmallStack) -> dict[str, str]:
 def kept_stack(
     tmp_path_factory: pytest.TempPathFactory,
     engine: DockerClient,
+    compose_installed: None,
     stack_images: object,
     base_images: object,
 ) -> Iterator[KeptStack]:

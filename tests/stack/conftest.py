@@ -56,6 +56,7 @@ class Released:
 @pytest.fixture(scope="session")
 def running_stack(
     tmp_path_factory: pytest.TempPathFactory,
+    compose_installed: None,
     stack_images: tuple[ImageRef, ...],
     base_images: tuple[ImageRef, ...],
     serving_base: str,

@@ -47,7 +47,7 @@ def unpacked(bundle: Path, folder: Path) -> Path:
 
 
 def test_the_stack_comes_up_from_the_bundle_alone(
-    stack_images: object, base_images: object, serving_base: str,
+    compose_installed: None, stack_images: object, base_images: object, serving_base: str,
     engine_offline: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     """Nothing is built, fetched or asked: there is no environment and no network to do it with."""
