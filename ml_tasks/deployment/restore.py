@@ -52,6 +52,8 @@ _FOUND = ("MAMMO_UID", "DOCKER_GID")
 _VOLUMES = (
     kept_volumes.POSTGRES, kept_volumes.REDIS, kept_volumes.REGISTRY, kept_volumes.MLFLOW,
 )  # fmt: skip
+# The services whose volumes are filled: worker holds the logs.
+_FILLED = ("postgres", "registry", "mlflow", "worker")
 _WORK = ".restoring"  # on the shared volume
 
 
@@ -137,7 +139,10 @@ def _empty(compose: Compose, say: Say) -> None:
     """Ends what runs and removes the volumes that are filled anew; makes them, empty."""
     down(compose.project, say)
     kept_volumes.remove(compose, _VOLUMES)
-    compose.output("up", "--no-start")
+    # One by one and without what they wait for: docker-compose 1.29 would wait for ever for a
+    # dependency that is to end, since nothing is started.
+    for service in _FILLED:
+        compose.output("up", "--no-start", "--no-deps", service)
 
 
 def _files(compose: Compose, archive: Archive, say: Say) -> None:
