@@ -22,6 +22,7 @@ from ml_tasks.local_stack.airflow_api import AirflowApi
 from ml_tasks.local_stack.engine import Engine, apt_get, ensure_engine, stop_engine
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
+from ml_tasks.storage import locked
 
 if TYPE_CHECKING:
     from tests.statsd.bridge_process import RunningBridge
@@ -65,13 +66,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("docker")
         if "airflow" in names:
             item.add_marker("airflow")
+        if names & {"stack_images", "base_images"}:
+            item.add_marker("full")  # on a new machine these images take many minutes to build
         item.add_marker(pytest.mark.xdist_group(_shared_by(item)))
 
 
 def _shared_by(item: pytest.Item) -> str:
-    """Whom a test shares its process with (`make test` has two): one engine, one Airflow."""
-    if item.get_closest_marker("docker") or item.get_closest_marker("airflow"):
-        return "engine"
+    """Whom a test shares its process with (`make test` has two): one Airflow, one stack."""
+    for name in ("airflow", "docker"):
+        if item.get_closest_marker(name):
+            return name
     return item.path.relative_to(PROJECT).as_posix()
 
 
@@ -89,13 +93,28 @@ def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine_place(stack_state: Path) -> Iterator[Engine]:
-    """A running engine; one that the tests had to start is ended with them."""
-    found = ensure_engine(stack_state)
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what the test processes share; who installs or builds, holds its lock."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "machine"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def engine_place(machine: Path) -> Iterator[Engine]:
+    """A running engine; one that the tests had to start is ended by the last who uses it."""
+    user = machine / f"engine-user-{os.getpid()}"
+    with locked(machine):
+        found = ensure_engine(machine)
+        user.touch()
     if found.host is None:
         unavailable(f"needs a Docker engine: {found.reason}")
     yield found
-    stop_engine(stack_state)
+    with locked(machine):
+        user.unlink()
+        if not any(machine.glob("engine-user-*")):
+            stop_engine(machine)
 
 
 @pytest.fixture(scope="session")
@@ -107,23 +126,25 @@ def engine(engine_place: Engine) -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def compose_installed(engine_place: Engine) -> None:
+def compose_installed(engine_place: Engine, machine: Path) -> None:
     """docker compose, of any kind; where CI runs, Debian's docker-compose is installed."""
     try:
         compose_program()
     except StackError as error:
         if not os.environ.get("CI") or os.geteuid() != 0:
             unavailable(str(error))
-        apt_get("update")
-        apt_get("install", "-y", "--no-install-recommends", "docker-compose")
+        with locked(machine):
+            apt_get("update")
+            apt_get("install", "-y", "--no-install-recommends", "docker-compose")
         compose_program()
 
 
 @pytest.fixture(scope="session")
-def registry(stack_state: Path) -> Iterator[Registry]:
+def registry(stack_state: Path, machine: Path) -> Iterator[Registry]:
     """A real, empty registry on a port of its own."""
     try:
-        started = ensure_registry(stack_state, free_ports(1)[0])
+        with locked(machine):
+            started = ensure_registry(stack_state, free_ports(1)[0])
     except StackError as error:
         unavailable(f"needs an image registry: {error}")
     yield started
@@ -131,27 +152,30 @@ def registry(stack_state: Path) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
-def serving_base(engine: docker.DockerClient) -> str:
+def serving_base(engine: docker.DockerClient, machine: Path) -> str:
     """The tag of the serving base image, built if it is missing."""
     from ml_tasks.release.serving_base import ensure_serving_base
 
-    return ensure_serving_base(engine, WHEELS)
+    with locked(machine):
+        return ensure_serving_base(engine, WHEELS)
 
 
 @pytest.fixture(scope="session")
-def stack_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+def stack_images(engine: docker.DockerClient, machine: Path) -> tuple[ImageRef, ...]:
     """The images of Airflow's roles and workers (no CUDA), made where they are missing or old."""
     from ml_tasks.deployment.images.stack_images import ensure_stack_images
 
-    return ensure_stack_images(engine, WHEELS)
+    with locked(machine):
+        return ensure_stack_images(engine, WHEELS)
 
 
 @pytest.fixture(scope="session")
-def base_images(engine: docker.DockerClient) -> tuple[ImageRef, ...]:
+def base_images(engine: docker.DockerClient, machine: Path) -> tuple[ImageRef, ...]:
     """The images of the services around Airflow, pulled or of Debian's packages."""
     from ml_tasks.deployment.images.base_images import ensure_base_images
 
-    return ensure_base_images(engine)
+    with locked(machine):
+        return ensure_base_images(engine)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from ml_tasks.local_stack.processes import run_to_end
 from ml_tasks.local_stack.terminal import step
 
 DOCKERD = "dockerd"
+_APT_PATIENCE = 120.0  # seconds
 _SYSTEMD_MARK = "engine-started-by-systemctl"
 _START_SECONDS = 60.0
 
@@ -142,12 +143,19 @@ def _install_if_missing(say: Callable[[str], None]) -> None:
 
 
 def apt_get(*arguments: str, cwd: Path | None = None) -> None:
-    """Runs apt-get without questions.
+    """Runs apt-get without questions; another apt-get is waited for.
 
     Raises:
         StackError: it failed; its last lines are quoted.
     """
-    run_to_end(["apt-get", "-q", *arguments], 600, cwd)
+    deadline = time.monotonic() + _APT_PATIENCE
+    while True:
+        try:
+            return run_to_end(["apt-get", "-q", *arguments], 600, cwd)
+        except StackError as error:
+            if "Could not get lock" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _start(state: Path, host: str, say: Callable[[str], None]) -> None:

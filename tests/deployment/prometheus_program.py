@@ -19,6 +19,7 @@ from ml_tasks.errors import StackError
 from ml_tasks.local_stack.engine import apt_get
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.processes import run_to_end
+from ml_tasks.storage import locked
 from tests.conftest import PROJECT, unavailable
 
 UNPACKED = PROJECT / ".local" / "prometheus"  # kept between test runs, as the wheels are
@@ -69,13 +70,15 @@ def program(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def promtool() -> Path:
-    return _or_skip("promtool")
+def promtool(machine: Path) -> Path:
+    with locked(machine):
+        return _or_skip("promtool")
 
 
 @pytest.fixture(scope="session")
-def prometheus_program() -> Path:
-    return _or_skip("prometheus")
+def prometheus_program(machine: Path) -> Path:
+    with locked(machine):
+        return _or_skip("prometheus")
 
 
 @contextmanager
