@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 import docker
@@ -123,6 +124,13 @@ def engine(engine_place: Engine) -> Iterator[docker.DockerClient]:
     client = engine_place.client()
     yield client
     client.close()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for a second engine: the name of a socket has 107 bytes at most."""
+    with TemporaryDirectory(prefix="mammo-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

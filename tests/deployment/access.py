@@ -28,13 +28,15 @@ class Access:
     environment: dict[str, str]
     routes: list[tuple[str, list[str]]]
     people: dict[str, httpx.Client] = field(default_factory=dict)
+    source: str | None = None  # the address that its clients come from
 
     @property
     def database(self) -> Path:
         return self.settings.home / "airflow.db"
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.settings.url, timeout=60, trust_env=False)
+        way = httpx.HTTPTransport(local_address=self.source)
+        return httpx.Client(base_url=self.settings.url, timeout=60, trust_env=False, transport=way)
 
     def token(self, name: str, password: str) -> httpx.Response:
         with self.client() as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -91,10 +92,11 @@ def test_what_cannot_be_done_is_said(make: Make, arguments: tuple[object, ...], 
 
 
 def test_whoever_guesses_passwords_waits(access: Access) -> None:
-    """Last in this file: these tests come from one address, which is then refused for a while."""
-    vera = access.as_("vera")
-    answers = [access.token("admin", f"guess {number}").status_code for number in range(12)]
+    """From an address of its own, which is then refused for a while."""
+    vera, guesser = access.as_("vera"), replace(access, source="127.0.0.2")
+    answers = [guesser.token("admin", f"guess {number}").status_code for number in range(12)]
     assert answers[0] == 401 and answers[-1] == 429
-    pages = [access.login_page("admin", f"guess {n}")[1].status_code for n in range(6)]
+    pages = [guesser.login_page("admin", f"guess {n}")[1].status_code for n in range(6)]
     assert pages[-1] == 429
     assert vera.get(MODELS).status_code == 200, "who is logged in notices nothing"
+    assert access.token("vera", access.passwords["vera"]).status_code == 201, "nor who comes later"

@@ -38,12 +38,14 @@ def test_the_running_engine_is_used(engine_place: Engine, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
-def test_an_engine_of_our_own_is_started_and_ended(engine_place: Engine, tmp_path: Path) -> None:
+def test_an_engine_of_our_own_is_started_and_ended(
+    engine_place: Engine, short_folder: Path, tmp_path: Path
+) -> None:
     if shutil.which("dockerd") is None:
         pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
-    host = f"unix://{tmp_path}/docker.sock"
+    host = f"unix://{short_folder}/docker.sock"
     folders = {"data-root": "root", "exec-root": "exec", "pidfile": "pid"}
-    options = [f"--{name}={tmp_path / folder}" for name, folder in folders.items()]
+    options = [f"--{name}={short_folder / folder}" for name, folder in folders.items()]
     # In a network namespace of its own: the running engine keeps its bridge docker0.
     start_dockerd(tmp_path, host, options, program=("unshare", "--net", "dockerd"))
     assert ping(host) is None

@@ -27,12 +27,12 @@ ALONE = 'ip link set lo up; exec dockerd "$@"'  # its own address, and no other
 
 
 @pytest.fixture
-def engine_offline(tmp_path: Path) -> Iterator[str]:
+def engine_offline(short_folder: Path) -> Iterator[str]:
     """An engine with folders and a network of its own: no address but that of itself."""
-    state, host = tmp_path / "state", f"unix://{tmp_path}/docker.sock"
-    folders = {name: str(tmp_path / name) for name in ("data-root", "exec-root")}
+    state, host = short_folder / "state", f"unix://{short_folder}/docker.sock"
+    folders = {name: str(short_folder / name) for name in ("data-root", "exec-root")}
     options = [word for name, place in folders.items() for word in (f"--{name}", place)]
-    options += ["--pidfile", str(tmp_path / "docker.pid")]
+    options += ["--pidfile", str(short_folder / "docker.pid")]
     start_dockerd(state, host, options, ("unshare", "--net", "sh", "-c", ALONE, "dockerd"))
     yield host
     processes.stop(state, DOCKERD, grace=30)
