@@ -47,7 +47,8 @@ base-images: setup  ## Python, Postgres, Redis, registry, nginx: pulled, else of
 setup:            ## the environment .venv from the locks
 	@./setup_ml.sh
 
-# Two processes: what shares the engine and Airflow goes to one of them, the rest file by file.
+# Two processes: the tests of one Airflow go to one of them, those of the engine too, the rest
+# file by file (tests/conftest.py names the groups).
 PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 40
 
 test: setup lint  ## what CI runs

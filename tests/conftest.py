@@ -87,6 +87,13 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def install(machine: Path, package: str) -> None:
+    """Installs a package of Debian's; no other test process installs or builds meanwhile."""
+    with locked(machine):
+        apt_get("update")
+        apt_get("install", "-y", "--no-install-recommends", package)
+
+
 @pytest.fixture(scope="session")
 def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state directory of everything that the tests start."""
@@ -141,9 +148,7 @@ def compose_installed(engine_place: Engine, machine: Path) -> None:
     except StackError as error:
         if not os.environ.get("CI") or os.geteuid() != 0:
             unavailable(str(error))
-        with locked(machine):
-            apt_get("update")
-            apt_get("install", "-y", "--no-install-recommends", "docker-compose")
+        install(machine, "docker-compose")
         compose_program()
 
 

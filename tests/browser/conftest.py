@@ -13,10 +13,8 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from ml_tasks.local_stack.airflow import login
 from ml_tasks.local_stack.demo import DAG_ID
-from ml_tasks.local_stack.engine import apt_get
-from ml_tasks.storage import locked
 from tests.browser.service_page import ServicePage, page_bundle
-from tests.conftest import LocalAirflow, unavailable
+from tests.conftest import LocalAirflow, install, unavailable
 from tests.serving.conftest import served, wait_for
 
 FLAGS = (
@@ -34,9 +32,7 @@ FLAGS = (
 def chromium(machine: Path) -> str:
     """Debian's Chromium; where CI runs it is installed, elsewhere its lack skips the test."""
     if shutil.which("chromium") is None and os.environ.get("CI") and os.geteuid() == 0:
-        with locked(machine):
-            apt_get("update")
-            apt_get("install", "-y", "--no-install-recommends", "chromium")
+        install(machine, "chromium")
     found = shutil.which("chromium")
     if found is None:
         unavailable("needs the browser Chromium: apt-get install chromium")

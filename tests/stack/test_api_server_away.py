@@ -40,7 +40,6 @@ def test_training_goes_on_in_the_same_try(patient_stack: RunningStack) -> None:
     assert during > before, "no epoch was completed while the api-server was away"
     assert not run.paths.has(TrainRecord), "training was over before the api-server came back"
     _goes_on(run, "training went on in the same try")
-    # Its end is told as ever; the epochs that are left say nothing more about the fault.
 
 
 def test_a_training_that_ends_meanwhile_counts_when_the_api_server_is_back(
