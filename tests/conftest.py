@@ -136,7 +136,7 @@ def engine(engine_place: Engine) -> Iterator[docker.DockerClient]:
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder for a second engine: the name of a socket has 107 bytes at most."""
-    with TemporaryDirectory(prefix="mammo-") as folder:
+    with TemporaryDirectory(prefix="mammo-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -215,7 +215,6 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from random import Random
 from ml_tasks.deployment.archive import new_archive
 with new_archive(Path(sys.argv[1]), "backup") as writer:
     def slow():
@@ -255,7 +254,6 @@ def test_it_is_written_without_being_held_in_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from random import Random
 from ml_tasks.deployment.archive import new_archive, open_archive
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with new_archive(Path(sys.argv[1]), "backup") as writer:
