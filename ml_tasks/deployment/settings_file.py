@@ -31,7 +31,7 @@ def ensure_settings(project: Path) -> dict[str, str]:
     """
     path = project / NAME
     found = read_settings(project) if path.exists() else {}
-    missing = {name: make() for name, make in _makers(project).items() if name not in found}
+    missing = {name: make() for name, make in _makers(project, found).items() if name not in found}
     empty = [name for name in _SECRETS if name in found and not found[name]]
     if empty:
         raise StackError(f"{path}: {', '.join(empty)} is empty; give a value, or remove the line")
@@ -110,21 +110,22 @@ _SECRETS: dict[str, Callable[[], str]] = {
 }
 
 
-def _makers(project: Path) -> dict[str, Callable[[], str]]:
+def _makers(project: Path, found: dict[str, str]) -> dict[str, Callable[[], str]]:
+    socket = Path(found.get("DOCKER_SOCKET") or SOCKET)
     return {
         "COMPOSE_PROJECT_NAME": lambda: "mammography",
         "MAMMO_SHARED": lambda: str((project / "shared").absolute()),
         "MAMMO_UID": lambda: str(os.getuid() or AIRFLOW_UID),
-        "DOCKER_GID": _docker_group,
+        "DOCKER_GID": lambda: _docker_group(socket),
         **_SECRETS,
     }
 
 
-def _docker_group() -> str:
+def _docker_group(socket: Path) -> str:
     try:
-        return str(SOCKET.stat().st_gid)
+        return str(socket.stat().st_gid)
     except OSError as error:
         raise StackError(
-            f"{SOCKET}: {error.strerror}; start the Docker engine, or write the group that owns "
+            f"{socket}: {error.strerror}; start the Docker engine, or write the group that owns "
             f"its socket into {NAME} as DOCKER_GID"
         ) from error

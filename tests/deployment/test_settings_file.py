@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_what_stands_there_is_never_replaced(tmp_path: Path) -> None:
     assert again == settings
     assert (tmp_path / NAME).read_text().startswith("# ours\n")
     assert again["AIRFLOW_PORT"] == "9000"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another group")
+def test_the_group_is_that_of_the_socket_which_is_named(tmp_path: Path) -> None:
+    other = tmp_path / "other.sock"
+    other.touch()
+    os.chown(other, -1, 4242)
+    (tmp_path / NAME).write_text(f"DOCKER_SOCKET={other}\n")
+    assert ensure_settings(tmp_path)["DOCKER_GID"] == "4242"
 
 
 def test_an_empty_secret_is_refused(tmp_path: Path) -> None:

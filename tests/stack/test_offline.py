@@ -61,7 +61,6 @@ def test_the_stack_comes_up_from_the_bundle_alone(
             "COMPOSE_PROJECT_NAME": "mammooffline",
             "MAMMO_SHARED": str(project / "shared"),
             "DOCKER_SOCKET": engine_offline.removeprefix("unix://"),
-            "DOCKER_GID": "0",
         },
     )
     environment = {
