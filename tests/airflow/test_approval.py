@@ -9,7 +9,9 @@ from ml_tasks.release.audit import Deed, read_audit
 from tests.airflow.questions import DAG, Judged, answer, ended, wait_until_asked
 from tests.conftest import LocalAirflow
 
-SOON = 2 / 3600  # hours
+# Hours. Long enough that the scheduler has seen the asking end, on a busy machine too: see
+# `wait_until_asked`.
+SOON = 30 / 3600
 
 
 def told(airflow: LocalAirflow, run_id: str) -> list[tuple[Deed, str, str]]:
