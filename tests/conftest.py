@@ -67,8 +67,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("docker")
         if "airflow" in names:
             item.add_marker("airflow")
-        if names & {"stack_images", "base_images"}:
-            item.add_marker("full")  # on a new machine these images take many minutes to build
         item.add_marker(pytest.mark.xdist_group(_shared_by(item)))
 
 
