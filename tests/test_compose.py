@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ml_tasks.release.service_place import HANDED_ON
+
 PROJECT = Path(__file__).resolve().parents[1]
 FILE = PROJECT / "docker-compose.yaml"
 ROLES = {"api-server", "scheduler", "dag-processor", "triggerer", "init"}
@@ -160,13 +162,35 @@ def test_what_mlflow_keeps_lies_in_postgres_and_on_its_volume(compose: dict[str,
 def test_pages_are_published_on_localhost_only(services: dict[str, Any]) -> None:
     for service in services.values():
         for port in service.get("ports", ()):
-            assert port.startswith(("127.0.0.1:", "${MAMMO_BIND:-127.0.0.1}:")), port
+            assert port.startswith(("127.0.0.1:", "${MAMMO_BIND:-", "${MAMMO_UNGUARDED_BIND:-")), (
+                port
+            )
+            assert "127.0.0.1" in port
+
+
+def test_what_asks_for_no_login_is_not_opened_with_the_rest(services: dict[str, Any]) -> None:
+    for name in ("mlflow", "prometheus", "tensorboard"):
+        (port,) = services[name]["ports"]
+        assert port.startswith(("127.0.0.1:", "${MAMMO_UNGUARDED_BIND:-127.0.0.1}:")), port
+
+
+def test_every_setting_of_the_service_can_be_made_in_the_file(services: dict[str, Any]) -> None:
+    environment = services["builder"]["environment"]
+    assert {name: environment.get(name) for name in HANDED_ON} == {
+        name: f"${{{name}:-}}" for name in HANDED_ON
+    }
+
+
+def test_what_containers_write_does_not_fill_the_disk(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}, name
 
 
 def test_no_secret_has_a_default() -> None:
     text = FILE.read_text()
     secrets = set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)", text))
     assert secrets
+    secrets.remove("MAMMO_API_KEY")  # empty, the service asks for none: docs/service.md
     for name in secrets:
         assert not re.search(rf"\$\{{{name}(?!:\?run make up)", text), name
 

@@ -26,6 +26,7 @@ from ml_tasks.deployment.folder_stream import packed
 from ml_tasks.deployment.settings_file import NAME as SETTINGS
 from ml_tasks.deployment.shared_volume import CONFIG
 from ml_tasks.deployment.stack import Say, stack
+from ml_tasks.deployment.unfinished_restore import refuse_unfinished
 from ml_tasks.errors import StackError
 
 # Folders of the shared volume, whole. What is not here can be made again (cache), or is the team's
@@ -63,10 +64,12 @@ def back_up(project: Path, folder: Path, say: Say, everything: bool = False) -> 
     `everything`: with the folders of all runs and Airflow's task logs, too.
 
     Raises:
-        StackError: something cannot be read; names it.
+        StackError: something cannot be read; names it. Or a restore is not through: half a stack
+            is no backup.
         StorageError: the archive cannot be written. Nothing is left behind in either case.
     """
     begin = time.monotonic()
+    refuse_unfinished(project)
     compose = stack(project)
     path = folder / f"{compose.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     with new_archive(path, BACKUP) as archive:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml_tasks.deployment.archive import BUNDLE, ArchiveWriter, new_archive
-from ml_tasks.deployment.bundle_images import image_stream, images_to_carry
+from ml_tasks.deployment.bundle_images import image_stream, images_to_carry, inspected
 from ml_tasks.deployment.compose import docker
 from ml_tasks.deployment.folder_stream import packed, packed_as
 from ml_tasks.deployment.image_sources import sources_hash
@@ -26,8 +26,13 @@ WHEELS_PART = "wheels.tar"
 WEIGHTS_PART = "weights.tar"
 WHEELS = ".local/wheels"
 _COMPLETE = "complete"  # the file that a whole wheelhouse has
-# Of a checkout that has no git: what was made in it.
-_MADE_HERE = (".venv", ".local", "shared", "keys", "__pycache__")
+# What is packed of a checkout that has no git. Whatever else lies there may be data of patients,
+# a key or a backup.
+_PARTS = (
+    ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "benchmarks", "config.yaml",
+    "dags", "docker", "docker-compose.yaml", "docs", "ml_tasks", "plugins", "push_model.sh",
+    "pyproject.toml", "requirements", "setup_ml.sh", "tests",
+)  # fmt: skip
 
 
 def make_bundle(project: Path, path: Path, say: Say) -> str:
@@ -40,7 +45,8 @@ def make_bundle(project: Path, path: Path, say: Say) -> str:
     begin = time.monotonic()
     docker("version")
     revision = _revision(project)
-    ensure_images(project, ("cpu",), say)
+    # An image for GPUs of an older version of the code would be refused on the other machine.
+    ensure_images(project, ("cpu",) if inspected("mammography-gpu") is None else ("gpu",), say)
     with new_archive(path, BUNDLE) as archive:
         images = images_to_carry(project, say)
         archive.about |= {
@@ -108,12 +114,7 @@ def _checkout(project: Path) -> Iterator[bytes]:
     if (project / ".git").exists():
         command = ["git", "-C", str(project), "archive", "--format=tar", "HEAD"]
         return output_of(command, "writing out the checkout")
-    names = sorted(path.name for path in project.iterdir())
-    return packed(project, [name for name in names if not _is_made_here(name)])
-
-
-def _is_made_here(name: str) -> bool:
-    return name in _MADE_HERE or name.startswith(NAME)
+    return packed(project, [name for name in _PARTS if (project / name).exists()])
 
 
 _HOW = """\

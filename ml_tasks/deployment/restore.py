@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ml_tasks.deployment import databases, kept_volumes, restored
@@ -35,18 +35,20 @@ from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.folder_stream import unpack
 from ml_tasks.deployment.settings_file import (
     NAME,
+    SECRETS,
     change_settings,
     ensure_settings,
     parse_settings,
     read_settings,
+    usual_place,
 )
-from ml_tasks.deployment.shared_volume import CONFIG, ensure_shared_volume
+from ml_tasks.deployment.shared_volume import CONFIG, STATISTICS, ensure_shared_volume
 from ml_tasks.deployment.stack import Say, down, ensure_images, profiles, stack, up
 from ml_tasks.errors import ArchiveRefused, StackError
 from ml_tasks.storage import put_in_place, storage_errors
 
-# Of this machine, not of the stack that was: never taken from an archive where they are set here.
-_HERE = ("COMPOSE_PROJECT_NAME", "MAMMO_SHARED")
+# What a stack is told from another by.
+_PLACE = ("COMPOSE_PROJECT_NAME", "MAMMO_SHARED")
 # Found anew on each machine.
 _FOUND = ("MAMMO_UID", "DOCKER_GID")
 _VOLUMES = (
@@ -70,9 +72,12 @@ def restore(project: Path, source: Path, say: Say, replace: bool = False) -> Non
     archive = open_archive(source, BACKUP)
     _refuse_newer(archive, project)
     say(f"{source} is whole: made at {archive.about['made_at']}, identity {archive.identity}")
-    _make_room(project, source, say, replace)
+    settings = _settings(project, archive)
+    _make_room(project, settings, source, say, replace)
     unfinished.mark(project, source)
-    compose = _settings(project, archive)
+    change_settings(project, settings)
+    settings = ensure_settings(project)
+    compose = Compose(project, settings, profiles(settings))
     ensure_images(project, compose.profiles, say)
     _empty(compose, say)
     _files(compose, archive, say)
@@ -96,18 +101,30 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
-def _make_room(project: Path, source: Path, say: Say, replace: bool) -> None:
-    """Refuses to restore over a stack, or backs it up first."""
-    if unfinished.marked(project) or not (project / NAME).exists():
+def _make_room(
+    project: Path, settings: Mapping[str, str], source: Path, say: Say, replace: bool
+) -> None:
+    """Refuses to restore over a stack, or backs it up first: that of `settings`, whose volumes and
+    folders this restore would fill, whether or not a file .env knows of it.
+    """
+    if unfinished.marked(project):
         return
-    compose = Compose(project, read_settings(project))
-    found = _what_is_here(compose)
+    place = f"{settings['COMPOSE_PROJECT_NAME']} in {settings['MAMMO_SHARED']}"
+    found = _what_is_here(Compose(project, settings))
     if not found:
         return
+    own = _own_settings(project)
+    if any(own.get(name) != settings[name] for name in _PLACE):
+        raise StackError(
+            f"here is a stack already, {place} ({', '.join(found)}), and {project / NAME} does not "
+            "know it, so that it cannot be backed up first. Put its own .env there; or restore "
+            "beside it: write COMPOSE_PROJECT_NAME, MAMMO_SHARED and ports of their own into "
+            ".env first (docs/backup.md)"
+        )
     if not replace:
         raise StackError(
-            f"here is a stack already ({', '.join(found)}); to put the backup in its place, after "
-            "a backup of what is here: make restore FROM=... ARGS=--replace"
+            f"here is a stack already, {place} ({', '.join(found)}); to put the backup in its "
+            "place, after a backup of what is here: make restore FROM=... ARGS=--replace"
         )
     say("first, what is here is backed up")
     back_up(project, source.absolute().parent, say, everything=True)
@@ -120,19 +137,18 @@ def _what_is_here(compose: Compose) -> list[str]:
     return [*found, *([f"releases in {releases}"] if kept else [])]
 
 
-def _settings(project: Path, archive: Archive) -> Compose:
-    """The secrets of then; the places of this machine, where it has its own."""
+def _settings(project: Path, archive: Archive) -> dict[str, str]:
+    """The secrets of then; of all else (place, ports, user), what is set on this machine first."""
     place = f"{SETTINGS_PART} in {archive.path}"
     then = parse_settings(b"".join(archive.chunks(SETTINGS_PART)).decode(), place)
-    own = read_settings(project) if (project / NAME).exists() else {}
-    taken = {
-        name: value
-        for name, value in then.items()
-        if name not in _FOUND and not (name in _HERE and name in own)
-    }
-    change_settings(project, taken)
-    settings = ensure_settings(project)
-    return Compose(project, settings, profiles(settings))
+    own = _own_settings(project)
+    kept = {name: value for name, value in own.items() if name not in SECRETS}
+    taken = {name: value for name, value in then.items() if name not in _FOUND}
+    return {**usual_place(project), **taken, **kept}
+
+
+def _own_settings(project: Path) -> dict[str, str]:
+    return read_settings(project) if (project / NAME).exists() else {}
 
 
 def _empty(compose: Compose, say: Say) -> None:
@@ -159,6 +175,8 @@ def _files(compose: Compose, archive: Archive, say: Say) -> None:
         for name in (RELEASES, RUNS, *FOLDERS):
             if name != CONFIG:
                 (work / name).mkdir(parents=True, exist_ok=True)
+        for file in (work / STATISTICS).glob("*.jsonl") if owner is None else ():
+            file.chmod(0o666)  # the service, another user, goes on writing it: as its folder
         for path in sorted(work.iterdir()):
             if path.is_dir():
                 put_in_place(path, shared / path.name)

@@ -18,7 +18,8 @@ def check(compose: Compose, production: Mapping[str, str] | None, say: Say) -> N
 
     Raises:
         ReleaseError: a release is not as it was sealed.
-        StackError: the audit log, the registry or the signed statement do not agree with it.
+        StackError: the audit log, the registry or the signed statement do not agree with it, or
+            what is in production does not serve.
     """
     releases = Path(compose.settings["MAMMO_SHARED"]) / RELEASES
     sealed = sorted(releases.glob("[!.]*/bundle"))
@@ -46,3 +47,10 @@ def _production(compose: Compose, releases: Path, then: Mapping[str, str] | None
     image = f"{found['repository']}:production"
     told = compose.exec("builder", ["mammo", "verify", image, *CONFIG])
     say(told.strip().splitlines()[-1])
+    try:
+        compose.exec("builder", ["mammo", "deploy_service", *CONFIG])
+    except StackError as error:
+        raise StackError(
+            f"everything is back, but the inference service does not serve {then['version']}; mend "
+            f"what follows, then: make up\n{error}"
+        ) from error

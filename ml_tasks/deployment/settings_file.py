@@ -32,7 +32,7 @@ def ensure_settings(project: Path) -> dict[str, str]:
     path = project / NAME
     found = read_settings(project) if path.exists() else {}
     missing = {name: make() for name, make in _makers(project, found).items() if name not in found}
-    empty = [name for name in _SECRETS if name in found and not found[name]]
+    empty = [name for name in SECRETS if name in found and not found[name]]
     if empty:
         raise StackError(f"{path}: {', '.join(empty)} is empty; give a value, or remove the line")
     if missing or not path.exists():
@@ -89,6 +89,14 @@ def change_settings(project: Path, settings: Mapping[str, str]) -> None:
     new.replace(path)
 
 
+def usual_place(project: Path) -> dict[str, str]:
+    """Name and shared volume of the stack of this checkout, unless its file says otherwise."""
+    return {
+        "COMPOSE_PROJECT_NAME": "mammography",
+        "MAMMO_SHARED": str((project / "shared").absolute()),
+    }
+
+
 def _hex() -> str:
     return secrets.token_hex(32)
 
@@ -97,7 +105,7 @@ def _fernet() -> str:
     return urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-_SECRETS: dict[str, Callable[[], str]] = {
+SECRETS: dict[str, Callable[[], str]] = {
     "POSTGRES_PASSWORD": _hex,
     "REDIS_PASSWORD": _hex,
     "REGISTRY_PASSWORD": _hex,
@@ -111,13 +119,13 @@ _SECRETS: dict[str, Callable[[], str]] = {
 
 
 def _makers(project: Path, found: dict[str, str]) -> dict[str, Callable[[], str]]:
-    socket = Path(found.get("DOCKER_SOCKET") or SOCKET)
+    place, socket = usual_place(project), Path(found.get("DOCKER_SOCKET") or SOCKET)
     return {
-        "COMPOSE_PROJECT_NAME": lambda: "mammography",
-        "MAMMO_SHARED": lambda: str((project / "shared").absolute()),
+        "COMPOSE_PROJECT_NAME": lambda: place["COMPOSE_PROJECT_NAME"],
+        "MAMMO_SHARED": lambda: place["MAMMO_SHARED"],
         "MAMMO_UID": lambda: str(os.getuid() or AIRFLOW_UID),
         "DOCKER_GID": lambda: _docker_group(socket),
-        **_SECRETS,
+        **SECRETS,
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ml_tasks.deployment.compose import Compose, docker
 from ml_tasks.deployment.health import wait_until_healthy
 from ml_tasks.deployment.image_sources import stale_images
+from ml_tasks.deployment.mounted_files import outdated_services
 from ml_tasks.deployment.settings_file import change_settings, ensure_settings, read_settings
 from ml_tasks.deployment.shared_volume import ensure_shared_volume
 from ml_tasks.deployment.unfinished_restore import refuse_unfinished
@@ -38,12 +39,14 @@ def stack(project: Path) -> Compose:
 
 
 def profiles(settings: dict[str, str]) -> tuple[str, ...]:
-    """MAMMO_PROFILES of the settings; else gpu where the engine knows NVIDIA's runtime, or cpu."""
+    """MAMMO_PROFILES of the settings; if neither gpu nor cpu is among them, the one that the engine
+    can: gpu where it knows NVIDIA's runtime. Without either, nothing would ever be trained.
+    """
     named = tuple(settings.get("MAMMO_PROFILES", "").replace(",", " ").split())
-    if named:
+    if {"gpu", "cpu"} & set(named):
         return named
     runtimes = json.loads(docker("info", "--format", "{{json .Runtimes}}"))
-    return ("gpu",) if "nvidia" in runtimes else ("cpu",)
+    return (*named, "gpu" if "nvidia" in runtimes else "cpu")
 
 
 def up(project: Path, say: Say) -> None:
@@ -62,6 +65,9 @@ def up(project: Path, say: Say) -> None:
     say(f"starting the stack {compose.name} (profiles {', '.join(compose.profiles)})")
     begin = time.monotonic()
     compose.run("up", "--detach", "--remove-orphans")
+    if outdated := outdated_services(compose):
+        say(f"restarted, for a file that was changed since: {', '.join(outdated)}")
+        compose.run("restart", *outdated)
     wait_until_healthy(compose)
     say(f"every part is healthy ({time.monotonic() - begin:.0f} s)")
     serve(compose, say)
@@ -137,8 +143,9 @@ def scale(project: Path, workers: int | None, gpu: int | None, say: Say) -> None
     """Sets how many workers there are, for good, and how many trainings may go at once.
 
     Raises:
-        StackError: no number was given, or compose refuses.
+        StackError: no number was given, compose refuses, or a restore is not through.
     """
+    refuse_unfinished(project)
     numbers = {"MAMMO_WORKERS": workers, "MAMMO_GPU_WORKERS": gpu}
     chosen = {name: str(number) for name, number in numbers.items() if number is not None}
     if not chosen:

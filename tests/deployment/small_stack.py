@@ -110,6 +110,8 @@ def _waiting(service: dict[str, Any]) -> dict[str, Any]:
     """Its image, user, volumes and settings; it waits, and `airflow` in it does nothing."""
     left = ("healthcheck", "depends_on", "scale", "ports", "stop_grace_period")
     environment = {**service["environment"], "MAMMO_REGISTRY_URL": "http://registry-read:5000"}
+    # Its images are too light to serve; a test lets it try.
+    environment["MAMMO_SERVICE_NETWORK"] = "${SERVICE_NETWORK:-}"
     environment.pop("SSL_CERT_FILE", None)
     volumes = [*service.get("volumes", []), "/bin/true:/opt/venv/bin/airflow:ro"]
     return {

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
+from ml_tasks.deployment import bundle
 from ml_tasks.deployment import install_bundle as installing
 from ml_tasks.deployment.archive import BUNDLE, new_archive, open_archive
 from ml_tasks.deployment.bundle import make_bundle
@@ -84,7 +85,10 @@ def test_every_image_that_compose_names_is_carried_and_what_it_rests_on(
     assert said == ["mammography-gpu:none is not in this engine, and will not be in the bundle"]
 
 
-def test_an_image_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_an_image_that_is_missing_is_named(
+    engine: DockerClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_tasks.deployment.bundle_images.serving_base", lambda _: "other")
     (tmp_path / "docker-compose.yaml").write_text("  image: mammography-nothing:1\n")
     with pytest.raises(StackError, match="mammography-nothing:1 is not there"):
         images_to_carry(tmp_path, lambda _: None)
@@ -152,6 +156,48 @@ def test_a_checkout_with_changes_is_not_bundled(checkout: Path, engine: DockerCl
     assert not (checkout.parent / "bundle.tar").exists()
 
 
+def test_of_a_checkout_without_git_nothing_of_the_teams_is_packed(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """It may have been worked in: films, keys, backups, another bundle, the bundle being made."""
+    for name in ("data/raw/Positive/a.png", "releases/signing_key.pem", "mammography-2026.tar",
+                 "volume/runs/a", ".env", ".bundle.tar.tmp", "shared/config.yaml"):  # fmt: skip
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("of the team")
+    packed = io.BytesIO(b"".join(bundle._checkout(checkout)))
+    with tarfile.open(fileobj=packed) as tar:
+        tops = {name.partition("/")[0] for name in tar.getnames()}
+    here = {"ml_tasks", "dags", "plugins", "docker", "pyproject.toml", "LICENSE", "requirements"}
+    assert tops == here
+
+
+def test_the_whole_checkout_is_packed_without_git_too() -> None:
+    listed = subprocess.run(
+        ["git", "-C", str(CHECKOUT), "ls-files"], capture_output=True, text=True, check=True
+    )
+    tops = {name.partition("/")[0] for name in listed.stdout.split("\n") if name}
+    hidden = {name for name in tops if name.startswith(".")} - {".gitignore"}
+    assert set(bundle._PARTS) == tops - hidden
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cpu"])
+def test_an_image_for_gpus_that_is_carried_is_made_anew_first(
+    kind: str, tmp_path: Path, engine: DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of an older version of the code would be refused where the bundle is installed."""
+    asked: list[tuple[str, ...]] = []
+
+    def made(_: Path, wanted: tuple[str, ...], __: object) -> None:
+        asked.append(wanted)
+        raise StackError("far enough")
+
+    monkeypatch.setattr(bundle, "inspected", lambda _: {} if kind == "gpu" else None)
+    monkeypatch.setattr(bundle, "ensure_images", made)
+    with pytest.raises(StackError, match="far enough"):
+        make_bundle(tmp_path, tmp_path / "bundle.tar", lambda _: None)
+    assert asked == [(kind,)]
+
+
 def bundle_of(path: Path, **about: Any) -> Path:
     with new_archive(path, BUNDLE) as writer:
         writer.about |= about
@@ -160,7 +206,7 @@ def bundle_of(path: Path, **about: Any) -> Path:
 
 
 def test_a_bundle_for_another_machine_or_version_is_refused_untouched(
-    checkout: Path, engine: DockerClient, tmp_path: Path
+    checkout: Path, engine: DockerClient, compose_installed: None, tmp_path: Path
 ) -> None:
     machine, sources = os.uname().machine, sources_hash(checkout)
     other = bundle_of(tmp_path / "a.tar", machine="riscv", sources=sources, revision="", images={})

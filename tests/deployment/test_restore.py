@@ -10,16 +10,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from docker import DockerClient
 
+from ml_tasks.deployment import restore as restoring
 from ml_tasks.deployment import stack
 from ml_tasks.deployment.archive import BACKUP, open_archive
 from ml_tasks.deployment.backup import Kept, back_up
+from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.restore import restore
+from ml_tasks.deployment.settings_file import NAME, change_settings
 from ml_tasks.errors import ArchiveRefused, StackError
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.storage import locked
@@ -32,6 +37,7 @@ from tests.deployment.small_stack import (
 )
 
 SECRETS = ("AIRFLOW_FERNET_KEY", "POSTGRES_PASSWORD", "MAMMO_PSEUDONYM_KEY")
+NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,80 @@ def test_where_a_stack_is_nothing_is_touched(kept_stack: KeptStack) -> None:
     kept_stack.check()
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_stack_that_no_file_of_settings_knows_is_not_touched(
+    kept_stack: KeptStack, replace: bool
+) -> None:
+    """As in a second clone on the stack's own machine: it could not be backed up first."""
+    file = kept_stack.running.project / NAME
+    settings = file.read_text()
+    # The archive names the stack, as .env did.
+    file.write_text("MAMMO_PROFILES=cpu\n")
+    try:
+        with pytest.raises(StackError, match=r"postgres-data.* does not know it"):
+            restore(kept_stack.running.project, kept_stack.kept.path, lambda _: None, replace)
+        assert file.read_text() == "MAMMO_PROFILES=cpu\n"
+    finally:
+        file.write_text(settings)
+    kept_stack.check()
+
+
+def test_secrets_are_those_of_then_all_else_is_this_machines(
+    kept_stack: KeptStack, tmp_path: Path
+) -> None:
+    archive = open_archive(kept_stack.kept.path, BACKUP)
+    change_settings(tmp_path, {"REGISTRY_PORT": "1", "POSTGRES_PASSWORD": "drawn here"})
+    found = restoring._settings(tmp_path, archive)
+    assert found["REGISTRY_PORT"] == "1"
+    assert {name: found[name] for name in SECRETS} == kept_stack.secrets
+    assert found["COMPOSE_PROJECT_NAME"] == kept_stack.running.compose.name
+    assert found["MAMMO_SHARED"] == str(tmp_path / "shared"), "the usual place, of this checkout"
+    assert not {"MAMMO_UID", "DOCKER_GID"} & set(found)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_restored_by_who_is_not_root_the_service_may_go_on_writing(kept_stack: KeptStack) -> None:
+    """Its statistics were its own; they belong to who restores now."""
+    with TemporaryDirectory() as name:
+        project = Path(name)
+        project.chmod(0o777)
+        shutil.copy(CHECKOUT / "config.yaml", project)
+        settings = {"MAMMO_SHARED": str(project / "shared"), "MAMMO_UID": str(NOBODY)}
+        archive = project / "archive.tar"
+        shutil.copy(kept_stack.kept.path, archive)
+        archive.chmod(0o644)
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            status = 1
+            with suppress(BaseException):
+                opened = open_archive(archive, BACKUP)
+                restoring._files(Compose(project, settings), opened, lambda _: None)
+                status = 0
+            os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        day = project / "shared" / "statistics" / "day.jsonl"
+        assert day.stat().st_uid == NOBODY
+        assert day.stat().st_mode & 0o777 == 0o666
+
+
+@pytest.mark.full
+def test_a_service_that_does_not_come_back_is_an_error(kept_stack: KeptStack) -> None:
+    """All data are back; but whoever reads the end of it shall not believe that all is well."""
+    kept_stack.lose()
+    project = kept_stack.running.project
+    change_settings(project, {"SERVICE_NETWORK": "no-such-network-of-mammography"})
+    try:
+        with pytest.raises(StackError, match="everything is back, but the inference service"):
+            restore(project, kept_stack.kept.path, lambda _: None)
+    finally:
+        change_settings(project, {"SERVICE_NETWORK": ""})
+        stack.up(project, lambda _: None)
+    kept_stack.check()
+
+
 def test_a_damaged_archive_is_refused_before_anything_is_touched(
     kept_stack: KeptStack, tmp_path: Path
 ) -> None:
@@ -195,6 +275,13 @@ def test_a_killed_restore_is_run_again_and_completes(
     if step != "up":
         with pytest.raises(StackError, match="a restore was interrupted here: run it again"):
             stack.up(project, lambda _: None)
+        for refused in (
+            lambda: back_up(project, path.parent / "half", lambda _: None),
+            lambda: stack.scale(project, 2, None, lambda _: None),
+        ):
+            with pytest.raises(StackError, match="a restore was interrupted here: run it again"):
+                refused()
+        assert not (path.parent / "half").exists()
         restore(project, path, lambda _: None)
     else:
         stack.up(project, lambda _: None)
