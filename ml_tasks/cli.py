@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,6 +24,7 @@ from ml_tasks.records import STAGES, ChangesRecord, Decision
 from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.release.audit import acting, person_here
 
+_CONFIG = "MAMMO_CONFIG"  # as the images of the stack set it
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 
 
@@ -137,7 +139,12 @@ def _command(commands: Any, name: str, function: Command, text: str) -> argparse
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(os.environ.get(_CONFIG) or "config.yaml"),
+        help=f"the configuration file; without it that of {_CONFIG}, else config.yaml",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. model.weights=none"
     )

@@ -87,6 +87,8 @@ def _deployed(config: Config, containers: ServingContainers, wanted: Wanted) -> 
     if serving is None:
         serving = start_beside(config, containers, wanted)
     network = containers.place.network
+    # First: with two versions answering in turn, a log that cannot be written would leave it so.
+    ended = end_others(config, containers, serving.container)
     _note_once(config, network, wanted)
     return Deployed(
         version=wanted.version,
@@ -95,7 +97,7 @@ def _deployed(config: Config, containers: ServingContainers, wanted: Wanted) -> 
         container=str(serving.container.name),
         started=serving.started,
         ready_seconds=serving.ready_seconds,
-        ended=end_others(config, containers, serving.container),
+        ended=ended,
     )
 
 

@@ -101,7 +101,10 @@ def _write(archive: ArchiveWriter, compose: Compose, everything: bool, say: Say)
         add(REGISTRY_PART, kept_volumes.registry_stream(compose, say))
     runs = [RUNS] if everything else runs_of_releases(shared)
     add(SHARED_PART, packed(shared, [*FOLDERS, *runs]))
-    if everything and kept_volumes.there(compose, kept_volumes.LOGS):
+    own_logs = compose.settings.get("MAMMO_LOGS", "")
+    if everything and own_logs.startswith("/"):
+        say(f"  not in it: Airflow's task logs in {own_logs} (MAMMO_LOGS); copy that folder")
+    elif everything and kept_volumes.there(compose, kept_volumes.LOGS):
         add(LOGS_PART, kept_volumes.folder_stream(compose, kept_volumes.LOGS))
     archive.about |= {"databases": found, "runs": "all" if everything else "of releases"}
     add(SETTINGS_PART, [settings_to_keep(compose)])

@@ -122,6 +122,7 @@ def serve(compose: Compose, say: Say) -> None:
 def down(project: Path, say: Say) -> None:
     """Ends every container of the stack; what it keeps lies on its volumes and stays."""
     compose = stack(project)
+    compose.run("stop", "builder")  # first: it starts containers of the service
     network = f"{compose.name}_default"
     found = docker("ps", "--all", "--quiet", "--filter", f"label={_LIVE}={network}").split()
     for container in found:

@@ -41,7 +41,7 @@ class ServicePlace:
 
         Raises:
             StageSkipped: no network is named, so there is no service that follows `production`.
-            ConfigError: MAMMO_SHARED_HOST is no absolute path.
+            ConfigError: MAMMO_SHARED_HOST is no absolute path, or `statistics` lies elsewhere.
         """
         network, shared = environment.get(NETWORK, ""), environment.get(SHARED, "")
         if not network:
@@ -50,7 +50,7 @@ class ServicePlace:
                 "builder has it; on one machine `make demo` starts the service itself"
             )
         if shared:
-            statistics = Path(shared) / statistics.name
+            statistics = Path(shared) / _below_the_volume(statistics, environment)
         if not statistics.is_absolute():
             raise ConfigError(
                 f"{SHARED} is {shared!r}; set it to the absolute path of the shared volume on the "
@@ -64,3 +64,15 @@ class ServicePlace:
         """Stands for everything that a container is started with but its image."""
         told = json.dumps([str(self.statistics), dict(self.settings)], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _below_the_volume(statistics: Path, environment: Mapping[str, str]) -> Path:
+    """Where the folder lies on the shared volume, which is where the configuration lies."""
+    volume = Path(environment.get("MAMMO_CONFIG") or statistics).parent
+    try:
+        return statistics.relative_to(volume)
+    except ValueError as error:
+        raise ConfigError(
+            f"paths.statistics is {statistics}, which is not on the shared volume {volume}: the "
+            "service would write where drift does not look; name a folder there"
+        ) from error

@@ -84,7 +84,11 @@ class ServingContainers:
             log_config=self._log_config(),
             **as_service(self.place.statistics, self.place.settings),
         )
-        container.start()
+        try:
+            container.start()
+        except BaseException:
+            container.remove(force=True, v=True)
+            raise
         return container
 
     def wait_until_ready(self, container: Container, version: str, seconds: float) -> float:

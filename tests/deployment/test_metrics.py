@@ -44,10 +44,11 @@ def prometheus(
     place = tmp_path_factory.mktemp("prometheus")
     settings = yaml.safe_load((PROJECT / "docker" / "prometheus.yml").read_text())
     settings["global"] = dict.fromkeys(settings["global"], "1s")
-    airflow, inference = settings["scrape_configs"]
+    airflow, inference, front = settings["scrape_configs"]
     airflow["static_configs"][0]["targets"] = [f"127.0.0.1:{statsd_bridge.port}"]
     del inference["dns_sd_configs"]
-    inference["static_configs"] = [{"targets": [f"127.0.0.1:{service.base_url.port}"]}]
+    for job in (inference, front):
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{service.base_url.port}"]}]
     (place / "alerts.yml").write_text(ALERTS.read_text())
     (place / "prometheus.yml").write_text(yaml.safe_dump(settings))
     with running_prometheus(

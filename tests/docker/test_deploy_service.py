@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
@@ -13,19 +14,20 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from ml_tasks.config import save_config
 from ml_tasks.deploy_service import follow_production
 from ml_tasks.deployment.images.image_ref import ImageRef
-from ml_tasks.errors import AuditError, ConfigError, ReleaseError
+from ml_tasks.errors import AuditError, ConfigError, ReleaseError, StorageError
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.audit import Deed, read_audit
 from ml_tasks.release.bundle import bundle_of
 from ml_tasks.release.confinement import PORT
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.service_place import ServicePlace
-from ml_tasks.release.serving_containers import ALIAS, ServingContainers
+from ml_tasks.release.serving_containers import ALIAS, ServingContainers, Wanted
 from tests.counts import cases
 from tests.docker.asking_client import AskingClient
 from tests.docker.registry_process import RegistryProcess
@@ -236,6 +238,35 @@ def test_other_settings_of_the_service_make_it_start_anew(
     answer = httpx.get(f"{stack.address}/v1/model", trust_env=False)
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
     assert "Zr8-q2" not in repr(keyed)
+
+
+def test_a_container_that_cannot_be_started_is_not_left(stack: ServingStack) -> None:
+    """Else each run of the schedule leaves another one, 144 a day."""
+    tag = f"{stack.image}-no-program:1"
+    stack.engine.images.build(fileobj=io.BytesIO(b'FROM scratch\nCMD ["/none"]\n'), tag=tag)
+    containers = ServingContainers(stack.engine, stack.place)
+    with pytest.raises(APIError, match="/none"):
+        containers.start(Wanted("v", "sha256:0", tag))
+    assert stack.containers() == []
+
+
+def test_a_log_that_cannot_be_written_leaves_one_version_serving(
+    stack: ServingStack, unasked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.deploy()
+    stack.production_is(stack.second)
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ml_tasks.deploy_service.note", full)
+        with pytest.raises(StorageError, match="no space left"):
+            stack.deploy()
+    assert stack.answers_as() == stack.second.version
+    assert len(stack.containers()) == 1
+    assert not stack.deploy().started  # only the line is added
+    assert read_audit(stack.config.paths.releases)[-1].digest == stack.second.digest
 
 
 def test_two_stacks_on_one_engine_leave_each_other_alone(

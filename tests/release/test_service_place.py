@@ -29,6 +29,15 @@ def test_the_folder_is_named_as_the_engines_machine_knows_it() -> None:
         ServicePlace.from_environment(NAMED | {"MAMMO_SHARED_HOST": "shared"}, HERE)
 
 
+def test_the_folder_may_lie_deeper_but_not_beside_the_shared_volume() -> None:
+    here = NAMED | {"MAMMO_SHARED_HOST": "/srv/shared", "MAMMO_CONFIG": "/mammo/config.yaml"}
+    deeper = Path("/mammo/monitoring/statistics")
+    place = ServicePlace.from_environment(here, deeper)
+    assert place.statistics == Path("/srv/shared/monitoring/statistics")
+    with pytest.raises(ConfigError, match=r"/data/statistics, which is not on the shared volume"):
+        ServicePlace.from_environment(here, Path("/data/statistics"))
+
+
 def test_the_services_own_settings_are_handed_on_and_others_are_not() -> None:
     """Changed, they make another mark: the service is then started anew."""
     given = {"MAMMO_API_KEY": "k3y", "MAMMO_REGISTRY_PASSWORD": "x", "MAMMO_QUEUE": ""}
