@@ -130,7 +130,7 @@ def test_the_archive_is_private_and_says_what_was_in_production(kept_stack: Kept
 
 
 def test_where_a_stack_is_nothing_is_touched(kept_stack: KeptStack) -> None:
-    with pytest.raises(StackError, match="here is a stack already .*postgres-data.*--replace"):
+    with pytest.raises(StackError, match="here is a stack already.*postgres-data.*--replace"):
         restore(kept_stack.running.project, kept_stack.kept.path, lambda _: None)
     kept_stack.check()
 
