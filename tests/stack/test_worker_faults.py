@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 from ml_tasks.records import EvaluationRecord, PlanRecord, TrainRecord
-from tests.counts import cases
 from tests.stack.conftest import Released
 from tests.stack.fault_run import CLEAN, FaultRun, begin_fault_run
 from tests.stack.faults import watched_production
@@ -57,11 +56,12 @@ def check_trained(run: FaultRun, complete: int, epochs: int) -> None:
     assert not run.paths.checkpoint.exists()
 
 
+@pytest.mark.full  # a quarter of an hour beside the other tests of `make test`
 def test_one_run_outlives_the_death_of_each_kind_of_worker(released: Released) -> None:
     """The default worker in a shard, the GPU worker in an epoch, the builder in its build."""
     stack = released.stack
     with watched_production(stack) as watch:
-        run = begin_fault_run(stack, seed=101, patients=cases(80, 120))
+        run = begin_fault_run(stack, seed=101, patients=120)
         kill_cleaning_worker(run)
         complete = kill_training_worker(run)
         kill_builder_in_build(run)
