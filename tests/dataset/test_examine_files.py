@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,17 +171,17 @@ def test_a_file_that_cannot_be_read_is_told(raw: Path, examiner: Examiner) -> No
     assert found[12].facts.rejection == "cannot be read: No such file or directory"
 
 
-def workers_of(pid: int) -> Iterator[int]:
-    """All processes below `pid`, from the kernel's list."""
-    below = {pid}
-    for entry in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
+def workers_of(pid: int) -> list[int]:
+    """All processes below `pid`, from the kernel's list; a child may have the smaller number."""
+    children: dict[int, list[int]] = {}
+    for entry in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with suppress(OSError):
             stat = Path(f"/proc/{entry}/stat").read_text()
-        except OSError:
-            continue
-        if int(stat.rpartition(")")[2].split()[1]) in below:
-            below.add(entry)
-            yield entry
+            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(entry)
+    found = list(children.get(pid, ()))
+    for each in found:  # grows as it is gone through
+        found += children.get(each, ())
+    return found
 
 
 def test_a_file_that_ends_its_process_is_set_aside_and_the_others_go_on(
