@@ -53,7 +53,7 @@ class Released:
     paths: RunPaths
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_stack(
     tmp_path_factory: pytest.TempPathFactory,
     compose_installed: None,
@@ -61,7 +61,8 @@ def running_stack(
     base_images: tuple[ImageRef, ...],
     serving_base: str,
 ) -> Iterator[RunningStack]:
-    """The stack, up and healthy, with sample data and no release."""
+    """The stack, up and healthy, with sample data and no release; ended with this folder's tests,
+    for idle it takes a quarter of a core."""
     root = tmp_path_factory.mktemp("stack")
     with small_disk(root / "shared"):
         write_sample(root / "shared" / "data" / "raw", patients=PATIENTS)
@@ -81,7 +82,7 @@ def no_run_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
                 api.mark_run(DAG_ID, run.dag_run_id, "failed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def released(running_stack: RunningStack) -> Released:
     """Sample data, by the whole DAG, to a pushed image."""
     run_id = running_stack.trigger({})
