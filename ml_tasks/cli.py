@@ -16,7 +16,7 @@ from ml_tasks.cli_approve import add_answer, answer_or_ask
 from ml_tasks.cli_deployment import add_deployment_commands
 from ml_tasks.cli_operation import add_operation_commands
 from ml_tasks.cli_release import Command, add_release_commands, config_here
-from ml_tasks.config import Config, load_config, parse_settings
+from ml_tasks.config import CONFIG_VARIABLE, Config, load_config, parse_settings
 from ml_tasks.dataset.importers.data_sets import KINDS, import_data_set
 from ml_tasks.errors import ConfigError, GateRefused, MammoError
 from ml_tasks.progress import log_to_terminal
@@ -24,7 +24,6 @@ from ml_tasks.records import STAGES, ChangesRecord, Decision
 from ml_tasks.release.approval import ApprovalRecord
 from ml_tasks.release.audit import acting, person_here
 
-_CONFIG = "MAMMO_CONFIG"  # as the images of the stack set it
 _REPLAY = "judge the last N evaluated runs by the limits as they are set now; changes nothing"
 
 
@@ -142,8 +141,8 @@ def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path(os.environ.get(_CONFIG) or "config.yaml"),
-        help=f"the configuration file; without it that of {_CONFIG}, else config.yaml",
+        default=Path(os.environ.get(CONFIG_VARIABLE) or "config.yaml"),
+        help=f"the configuration file; without it that of {CONFIG_VARIABLE}, else config.yaml",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. model.weights=none"

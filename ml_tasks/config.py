@@ -26,6 +26,8 @@ from ml_tasks.config_training import TrainingConfig
 from ml_tasks.errors import ConfigError
 from ml_tasks.storage import write_bytes
 
+# Names the file, where it does not lie beside the code: the images of the stack set it.
+CONFIG_VARIABLE = "MAMMO_CONFIG"
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ml_tasks.config import Config, load_config
+from ml_tasks.config import CONFIG_VARIABLE, Config, load_config
 from ml_tasks.config_release import registry_of_this_place
 from ml_tasks.pages import result_lists, tensorboard
 from ml_tasks.pages.answer import Answer
@@ -22,7 +22,6 @@ from ml_tasks.records import ReleaseRecord
 
 log = logging.getLogger(__name__)
 
-CONFIG = "MAMMO_CONFIG"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 # Where a run of another DAG shows what it made.
 _OF_DAGS = {
@@ -112,7 +111,7 @@ def site_here(environment: Mapping[str, str], root: str = PREFIX) -> Site:
     Raises:
         ConfigError: it cannot be read.
     """
-    path = Path(environment.get(CONFIG) or Path(__file__).parents[2] / "config.yaml")
+    path = Path(environment.get(CONFIG_VARIABLE) or Path(__file__).parents[2] / "config.yaml")
     return Site(load_config(path, registry_of_this_place(environment)), environment, root)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ml_tasks.config import CONFIG_VARIABLE
 from ml_tasks.errors import ConfigError, StageSkipped
 
 NETWORK, SHARED = "MAMMO_SERVICE_NETWORK", "MAMMO_SHARED_HOST"
@@ -68,7 +69,7 @@ class ServicePlace:
 
 def _below_the_volume(statistics: Path, environment: Mapping[str, str]) -> Path:
     """Where the folder lies on the shared volume, which is where the configuration lies."""
-    volume = Path(environment.get("MAMMO_CONFIG") or statistics).parent
+    volume = Path(environment.get(CONFIG_VARIABLE) or statistics).parent
     try:
         return statistics.relative_to(volume)
     except ValueError as error:
