@@ -29,8 +29,8 @@ _INTRODUCTION = """# Benchmarks of the stack
 
 `python -m benchmarks --only scale --write` writes this page, benchmarks-scale.json, and from that
 [sizing.md](sizing.md). It brings the whole stack of docker-compose.yaml up in a temporary folder
-with two default workers and the CPU stand-in, ends it again, and takes twenty minutes on two cores
-once the images are there (`make images`). Run it on a machine that does nothing else.
+with two default workers and the CPU stand-in, ends it again, and takes twenty minutes on two cores;
+images that are missing are made first. Run it on a machine that does nothing else.
 
 - **Two workers against one**: each worker has one slot and works in one process (`cleaning.workers:
   1`, `scoring.threads: 1`), as a machine of one core would; the second one is stopped and started

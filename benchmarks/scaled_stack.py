@@ -20,8 +20,11 @@ from benchmarks.delays import (
     work_seconds,
 )
 from benchmarks.orchestration import OPEN_GATE
+from benchmarks.table import PROJECT
 from ml_tasks.deployment import stack
 from ml_tasks.deployment.compose import docker
+from ml_tasks.deployment.health import wait_until_healthy
+from ml_tasks.deployment.needed_images import ensure_images, images_of
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.stack.running_stack import RunningStack, start_stack, stop_stack
@@ -117,7 +120,7 @@ class ScaledStack:
             docker("stop", "--time", "60", self.halted)
         else:
             docker("start", self.halted)
-            _wait_for_worker(self.halted)
+            wait_until_healthy(self.running.compose, service="worker")
         self.workers = count
 
     def _round(self, tasks: list[TimedTask], task_id: str, after: str) -> Round:
@@ -150,8 +153,10 @@ class ScaledStack:
 def scaled_stack(root: Path, films: Path, small: Path) -> Iterator[ScaledStack]:
     """A stack of its own with two default workers of one task each; ended afterwards.
 
-    `films` is cleaned and scored, `small` trained on; both folders are moved to the stack.
+    `films` is cleaned and scored, `small` trained on; both folders are moved to the stack. Images
+    that are missing, or older than the checkout, are made first.
     """
+    ensure_images(PROJECT, images_of(["cpu"]), print)
     data = root / "shared" / "data"
     data.mkdir(parents=True)
     shutil.move(small, data / "raw")
@@ -180,17 +185,3 @@ def _end_half_started(root: Path) -> None:
     with suppress(StackError):
         stack.down(root, lambda _: None)
         stack.stack(root).output("down", "--volumes", "--remove-orphans")
-
-
-def _wait_for_worker(container: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    ask = ("exec", container, "python3", "-m", "ml_tasks.deployment.role_health", "worker")
-    while True:
-        try:
-            docker(*ask)
-        except StackError as error:
-            if time.monotonic() > deadline:
-                raise StackError(f"the second worker takes no tasks: {error}") from error
-            time.sleep(1)
-        else:
-            return

@@ -37,7 +37,7 @@ In the order in which a growing programme meets them.
 | scheduler | one, with delays as above; it sees tasks, not images | not met: a batch and a retraining are some 30 tasks |
 | Postgres | rows of Airflow's runs and MLflow's; images never | `airflow db clean` once a year; [backup.md](backup.md) |
 | registry | a release adds its own layer; the base lies there once | housekeeping removes old images ([housekeeping.md](housekeeping.md)) |
-| one container serves | as many cores as its machine has | at the peak reckoned above one machine serves a nation; a second for the day it fails: nginx takes several behind one name |
+| one container serves | as many cores as its machine has | at the peak reckoned above one machine serves a nation; for the day it fails, another that runs the same image ([service.md](service.md)) behind a balancer of your own: the stack itself keeps one |
 | batch scoring | the listing is sorted on the disk, rows are committed by chunk: memory does not grow with the folder | none met; `predictions.csv` of millions of lines is one file: read the parquet one |
 
 So **scoring** ten million images a year is the work of a few cores, and the storage of their films

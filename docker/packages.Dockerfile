@@ -13,12 +13,13 @@ ENV PATH=/opt/venv/bin:$PATH \
 # cache and links from there: copies would be written twice. Headers and the tests of the largest
 # packages go: 300 MB that nothing here reads.
 RUN set -e; \
+    export UV_CACHE_DIR=/tmp/installer/cache; \
     [ -x /opt/venv/bin/python ] || python3 -m venv --without-pip /opt/venv; \
     python3 -m venv /tmp/installer; \
     /tmp/installer/bin/python -m pip install --quiet --no-cache-dir --no-index \
         --find-links "${WHEELS}/" --require-hashes --no-deps -r "${WHEELS}/installer.txt"; \
-    /tmp/installer/bin/uv pip install --python /opt/venv/bin/python --cache-dir /tmp/installer/cache \
-        --quiet --no-index --find-links "${WHEELS}/" --require-hashes --no-deps \
+    /tmp/installer/bin/uv pip install --python /opt/venv/bin/python --quiet \
+        --no-index --find-links "${WHEELS}/" --require-hashes --no-deps \
         --link-mode hardlink -r "${WHEELS}/${LOCK}"; \
     /tmp/installer/bin/uv pip check --quiet --python /opt/venv/bin/python; \
     rm -rf /tmp/installer; \

@@ -210,7 +210,10 @@ def _lacking(what: Answer, who: str, why: str) -> str:
     if what is Answer.TIMED_OUT:
         return ""
     if not is_named(who):
-        return f"{who or 'nothing'!r} is not the name of a person; log in with a name of your own"
+        return (
+            f"{who or 'nothing'!r} is not the name of a person; log in with a name of your own "
+            "(in a container of the stack: docker-compose exec -e LOGNAME=NAME builder mammo ...)"
+        )
     if what is Answer.APPROVED and not why:
         return "it gave no reason"
     return ""

@@ -40,7 +40,7 @@ def answer_or_ask(chosen: argparse.Namespace, settings: dict[str, Any]) -> int:
         record = answer(run, config, _ANSWERS[chosen.answer], person_here(), chosen.reason)
         sys.stdout.write(f"{record.summary()}\n")
         if record.passed:
-            sys.stdout.write(f"it ships with: ./push_model.sh --run '{chosen.run}'\n")
+            sys.stdout.write(f"it ships with: mammo release --run '{chosen.run}'\n")
     return 0 if record.passed else GateRefused.exit_status
 
 

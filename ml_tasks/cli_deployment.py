@@ -8,15 +8,16 @@ from collections.abc import Callable
 from contextlib import closing
 
 from ml_tasks.cli_release import Command
+from ml_tasks.deployment.image_sources import LOCKS
 
-ROLES = ("airflow", "cpu", "gpu")
+ROLES = tuple(image.removeprefix("mammography-") for image in LOCKS)
 
 
 def add_deployment_commands(add: Callable[[str, Command, str], argparse.ArgumentParser]) -> None:
     """Adds them by `add(name, function, help)`, which makes the parser of one command."""
     images = add("images", _images, "the images of Airflow's roles and workers, where they changed")
     images.add_argument(
-        "--role", action="append", choices=ROLES, help="only this; else airflow and cpu, not gpu"
+        "--role", action="append", choices=ROLES, help="only this; else airflow and cpu"
     )
     add("base_images", _base_images, "the images of Python, Postgres, Redis, registry and others")
 

@@ -122,7 +122,7 @@ def test_what_ships(tmp_path: Path, verdict: Verdict, answer: Answer | None) -> 
     assert (why_not(decision, approval) is None) is ((verdict, answer) in ships)
 
 
-@pytest.mark.parametrize("who", ["", "pipeline", "unknown user", "Anonymous"])
+@pytest.mark.parametrize("who", ["", "pipeline", "unknown user", "Anonymous", "airflow"])
 def test_an_approval_needs_a_named_person_and_a_reason(unsure: ToyRun, who: str) -> None:
     """Otherwise whoever passes by at a page without a login could ship a model."""
     with pytest.raises(ApprovalRefused, match="is not the name of a person"):
@@ -335,7 +335,7 @@ def test_the_command_asks_takes_the_answer_and_ends_with_its_status(
     assert command(unsure) == 3
     assert command(unsure, "--answer", "approve", "--reason", "read all misses") == 0
     told = capsys.readouterr().out
-    assert "APPROVED by ada" in told and "./push_model.sh --run 'judged'" in told
+    assert "APPROVED by ada" in told and "mammo release --run 'judged'" in told
     assert command(unsure) == 0
 
 

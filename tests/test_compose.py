@@ -108,6 +108,18 @@ def test_what_only_reads_the_registry_cannot_write(services: dict[str, Any]) -> 
     assert "ports" not in reader
 
 
+def test_another_host_finds_all_that_the_main_host_opens_to_it(services: dict[str, Any]) -> None:
+    main, box = (
+        yaml.safe_load((PROJECT / "docker" / f"{name}-host.yaml").read_text())
+        for name in ("main", "gpu")
+    )
+    opened = {name for name, service in main["services"].items() if service["ports"]}
+    assert opened <= set(services)
+    for name, worker in box["services"].items():
+        assert services[name]["command"][1:3] == ["celery", "worker"]
+        assert {each.split(":")[0] for each in worker["extra_hosts"]} == opened
+
+
 def test_nothing_runs_as_root(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert re.match(r"(999|\$\{MAMMO_UID:-50000\}|65534):", service["user"]), name
@@ -195,12 +207,13 @@ def test_no_secret_has_a_default() -> None:
         assert not re.search(rf"\$\{{{name}(?!:\?run make up)", text), name
 
 
-def test_docker_compose_accepts_it(tmp_path: Path) -> None:
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("docker-compose is not installed")
+@pytest.mark.parametrize("program", [("docker-compose",), ("docker", "compose")], ids=" ".join)
+def test_docker_compose_accepts_it(tmp_path: Path, program: tuple[str, ...]) -> None:
+    """1.29 and v2, of which Debian 12 has the first."""
+    if not is_there(program):
+        pytest.skip(f"`{' '.join(program)}` is not installed")
     shutil.copytree(PROJECT / "docker", tmp_path / "docker")  # it reads a file of there
-    command = [program, "--file", str(FILE), "--project-directory", str(tmp_path)]
+    command = [*program, "--file", str(FILE), "--project-directory", str(tmp_path)]
     command += ["--profile", "gpu", "--profile", "cpu", "config", "--quiet"]
     missing = subprocess.run(command, capture_output=True, text=True)
     assert missing.returncode != 0
@@ -208,3 +221,9 @@ def test_docker_compose_accepts_it(tmp_path: Path) -> None:
     environment = {**os.environ, **dict.fromkeys(variables_that_must_be_set(), "/1")}
     given = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert given.returncode == 0, given.stderr
+
+
+def is_there(program: tuple[str, ...]) -> bool:
+    if shutil.which(program[0]) is None:
+        return False
+    return subprocess.run([*program, "version"], capture_output=True).returncode == 0

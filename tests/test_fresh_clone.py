@@ -13,6 +13,7 @@ import pytest
 from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.engine import Engine
 from ml_tasks.local_stack.ports import free_ports, is_free
+from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.full
@@ -37,17 +38,15 @@ def test_make_demo_ships_an_image_that_answers_and_make_stop_ends_it_all(
         assert words in done.stdout
     picture = next((clone / "data/raw/Positive").glob("*.png"))
     address = f"http://localhost:{ports['SERVICE_PORT']}"
-    answer = httpx.post(
-        f"{address}/inference/predict", files={"file": picture.read_bytes()}, trust_env=False
-    )
-    assert answer.json()["prediction"] == "Positive"
-    assert httpx.get(
-        f"http://localhost:{ports['TENSORBOARD_PORT']}/mammography/tensorboard/data/runs",
-        trust_env=False,
-    ).json(), "TensorBoard shows no run"
+    curves = f"http://localhost:{ports['TENSORBOARD_PORT']}/mammography/tensorboard/data/runs"
     mlflow = f"http://localhost:{ports['MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias"
     name = {"name": "mammography-inference", "alias": "production"}
-    assert httpx.get(mlflow, params=name, trust_env=False).status_code == 200
+    with httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+        film = {"file": picture.read_bytes()}
+        answer = http.post(f"{address}/inference/predict", files=film)
+        assert answer.json()["prediction"] == "Positive"
+        assert http.get(curves).json(), "TensorBoard shows no run"
+        assert http.get(mlflow, params=name).status_code == 200
     stopped = _make(clone, "stop", ports)
     assert stopped.returncode == 0
     assert [p for p in processes.listed(clone / ".local") if p.alive] == []

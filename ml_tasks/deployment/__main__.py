@@ -78,10 +78,13 @@ def _add_keeping(add: Callable[..., Any]) -> None:
     keep.add_argument("folder", type=Path, help="where the archive shall lie")
     keep.add_argument("--runs", action="store_true", help="with all runs, and Airflow's task logs")
     again = add(
-        "restore", lambda c: restore(c.project, c.archive, say, c.replace), "from such an archive"
+        "restore",
+        lambda c: restore(c.project, c.archive, say, c.replace, c.paused),
+        "from such an archive",
     )
     again.add_argument("archive", type=Path)
     again.add_argument("--replace", action="store_true", help="after a backup of what is here")
+    again.add_argument("--paused", action="store_true", help="for a trial: no DAG goes on")
     carry = add("bundle", lambda c: make_bundle(c.project, c.file, say), "for a machine offline")
     carry.add_argument("file", type=Path, help="the archive that is to be made")
     install = add(

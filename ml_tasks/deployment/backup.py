@@ -19,14 +19,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ml_tasks.deployment import databases, kept_volumes
+from ml_tasks.deployment import databases, kept_places, kept_volumes
 from ml_tasks.deployment.archive import BACKUP, ArchiveWriter, new_archive
 from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.folder_stream import packed
+from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import NAME as SETTINGS
-from ml_tasks.deployment.shared_volume import CONFIG
-from ml_tasks.deployment.stack import Say, stack
+from ml_tasks.deployment.shared_volume import CONFIG, folder_of_logs
+from ml_tasks.deployment.stack import stack
+from ml_tasks.deployment.streams import output_of
 from ml_tasks.deployment.unfinished_restore import refuse_unfinished
+from ml_tasks.deployment.worker_host import refuse_worker_host
 from ml_tasks.errors import StackError
 
 # Folders of the shared volume, whole. What is not here can be made again (cache), or is the team's
@@ -64,13 +67,15 @@ def back_up(project: Path, folder: Path, say: Say, everything: bool = False) -> 
     `everything`: with the folders of all runs and Airflow's task logs, too.
 
     Raises:
-        StackError: something cannot be read; names it. Or a restore is not through: half a stack
-            is no backup.
+        StackError: something cannot be read, or lies where no backup looks; names it. Or a restore
+            is not through: half a stack is no backup.
         StorageError: the archive cannot be written. Nothing is left behind in either case.
     """
     begin = time.monotonic()
     refuse_unfinished(project)
     compose = stack(project)
+    refuse_worker_host(compose.settings)
+    refuse_misplaced(compose)
     path = folder / f"{compose.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     with new_archive(path, BACKUP) as archive:
         _write(archive, compose, everything, say)
@@ -101,13 +106,31 @@ def _write(archive: ArchiveWriter, compose: Compose, everything: bool, say: Say)
         add(REGISTRY_PART, kept_volumes.registry_stream(compose, say))
     runs = [RUNS] if everything else runs_of_releases(shared)
     add(SHARED_PART, packed(shared, [*FOLDERS, *runs]))
-    own_logs = compose.settings.get("MAMMO_LOGS", "")
-    if everything and own_logs.startswith("/"):
+    own_logs = folder_of_logs(compose.settings, compose.project)
+    if everything and own_logs is not None:
         say(f"  not in it: Airflow's task logs in {own_logs} (MAMMO_LOGS); copy that folder")
     elif everything and kept_volumes.there(compose, kept_volumes.LOGS):
         add(LOGS_PART, kept_volumes.folder_stream(compose, kept_volumes.LOGS))
     archive.about |= {"databases": found, "runs": "all" if everything else "of releases"}
     add(SETTINGS_PART, [settings_to_keep(compose)])
+
+
+def refuse_misplaced(compose: Compose) -> None:
+    """Refuses a backup that would lack what config.yaml places elsewhere.
+
+    Raises:
+        StackError: so it is, or the configuration cannot be read.
+    """
+    shared = Path(compose.settings["MAMMO_SHARED"])
+    names = [name for name in (RELEASES, RUNS, *FOLDERS) if name != CONFIG]
+    run = kept_volumes.container(f"{shared}:/mammo:ro", kept_volumes.PYTHON, "python3")
+    script = Path(kept_places.__file__).read_bytes()
+    words = output_of([*run, "-", f"/mammo/{CONFIG}", *names], f"reading {shared / CONFIG}", script)
+    if lines := b"".join(words).decode().splitlines():
+        raise StackError(
+            f"{shared / CONFIG} places files where the backup does not look, so that a restore "
+            f"would lack them: {'; '.join(lines)} (docs/backup.md)"
+        )
 
 
 def release_names(releases: Path) -> list[str]:

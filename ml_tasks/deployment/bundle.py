@@ -15,9 +15,10 @@ from ml_tasks.deployment.bundle_images import image_stream, images_to_carry, ins
 from ml_tasks.deployment.compose import docker
 from ml_tasks.deployment.folder_stream import packed, packed_as
 from ml_tasks.deployment.image_sources import sources_hash
+from ml_tasks.deployment.needed_images import ensure_images, images_of
 from ml_tasks.deployment.pretrained_weights import weights_here
+from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import NAME, read_settings
-from ml_tasks.deployment.stack import Say, ensure_images
 from ml_tasks.deployment.streams import output_of
 from ml_tasks.errors import StackError
 
@@ -46,7 +47,8 @@ def make_bundle(project: Path, path: Path, say: Say) -> str:
     docker("version")
     revision = _revision(project)
     # An image for GPUs of an older version of the code would be refused on the other machine.
-    ensure_images(project, ("cpu",) if inspected("mammography-gpu") is None else ("gpu",), say)
+    trains = "cpu" if inspected("mammography-gpu") is None else "gpu"
+    ensure_images(project, images_of([trains]), say)
     with new_archive(path, BUNDLE) as archive:
         images = images_to_carry(project, say)
         archive.about |= {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_tasks.deployment.compose import docker
-from ml_tasks.deployment.stack import Say
+from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.streams import compressed, output_of
 from ml_tasks.errors import StackError
 

@@ -62,11 +62,20 @@ def load(compose: Compose, name: str, chunks: Iterable[bytes]) -> None:
         StackError: it cannot be written.
     """
     if name not in present(compose):
-        create = inside(compose, "psql", "--dbname", "postgres", "-c", f"CREATE DATABASE {name}")
-        feed(create, [], f"making the database {name}")
+        change(compose, "postgres", f"CREATE DATABASE {name}", f"making the database {name}")
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--clean", "--if-exists"]
     command = inside(compose, "pg_restore", *options, "--dbname", name)
     feed(command, chunks, f"reading back the database {name}")
+
+
+def change(compose: Compose, name: str, statement: str, what: str) -> None:
+    """Runs one SQL statement; `what` says in an error what was tried.
+
+    Raises:
+        StackError: Postgres refuses it.
+    """
+    options = ["--set", "ON_ERROR_STOP=1", "--dbname", name, "-c", statement]
+    feed(inside(compose, "psql", *options), [], what)
 
 
 def inside(compose: Compose, program: str, *arguments: str) -> list[str]:

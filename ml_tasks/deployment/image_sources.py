@@ -17,6 +17,7 @@ LOCKS = {
     "mammography-airflow": "requirements/airflow.txt",
     "mammography-cpu": "requirements/cpu.txt",
     "mammography-gpu": "requirements/gpu.txt",
+    "mammography-kubernetes": "requirements/kubernetes.txt",
 }
 
 

@@ -14,42 +14,52 @@ from ml_tasks.deployment.bundle_images import inspected
 from ml_tasks.deployment.compose import compose_program, docker
 from ml_tasks.deployment.folder_stream import unpack
 from ml_tasks.deployment.image_sources import sources_hash, stale_images
-from ml_tasks.deployment.settings_file import change_settings, ensure_settings
+from ml_tasks.deployment.lost_settings import refuse_lost_settings
+from ml_tasks.deployment.profiles import TRAINS, profiles
+from ml_tasks.deployment.say import Say
+from ml_tasks.deployment.settings_file import change_settings, ensure_settings, settings_so_far
 from ml_tasks.deployment.shared_volume import ensure_shared_volume
-from ml_tasks.deployment.stack import Say, profiles, up
+from ml_tasks.deployment.stack import up
 from ml_tasks.deployment.streams import feed
+from ml_tasks.deployment.worker_host import is_worker_host
 from ml_tasks.errors import ArchiveRefused, StackError
 from ml_tasks.storage import put_in_place, storage_errors
 
 _WORK = ".unpacking"
-_KINDS = ("gpu", "cpu")
 
 
 def install_bundle(project: Path, source: Path, say: Say) -> None:
-    """Loads the images, puts wheels and weights in place, and starts the stack.
+    """Loads the images, puts wheels and weights in place, and starts the stack; on a host beside
+    the main one, its worker.
 
     Raises:
         ArchiveRefused: the archive is damaged, foreign, for another kind of machine, or of another
             version of the code than this checkout; nothing was touched.
-        StackError: there is no engine, or the stack does not come up.
+        StackError: there is no engine, it holds the data of a stack whose .env is not here, or the
+            stack does not come up.
     """
     begin = time.monotonic()
     docker("version")
     compose_program()
+    refuse_lost_settings(project)
     archive = open_archive(source, BUNDLE)
     say(f"{source} is whole: made at {archive.about['made_at']}, identity {archive.identity}")
     _refuse_other(archive, project)
     feed(["docker", "load"], archive.chunks(IMAGES_PART), "loading the images")
     _check_images(archive, project)
     say(f"{len(archive.about['images'])} images are in the engine")
-    settings = ensure_settings(project)
-    shared = Path(settings["MAMMO_SHARED"])
-    ensure_shared_volume(shared, project, int(settings["MAMMO_UID"]))
     _put(archive, WHEELS_PART, project / WHEELS)
-    _put_weights(archive, shared, int(settings["MAMMO_UID"]), say)
-    _choose_profile(archive, project, settings, say)
+    if not is_worker_host(settings_so_far(project)):  # whose settings and volume are another's
+        _set_up(archive, project, say)
     up(project, say)
     say(f"installed in {time.monotonic() - begin:.0f} s")
+
+
+def _set_up(archive: Archive, project: Path, say: Say) -> None:
+    settings = ensure_settings(project)
+    ensure_shared_volume(settings, project)
+    _put_weights(archive, Path(settings["MAMMO_SHARED"]), int(settings["MAMMO_UID"]), say)
+    _choose_profile(archive, project, settings, say)
 
 
 def _refuse_other(archive: Archive, project: Path) -> None:
@@ -112,9 +122,9 @@ def _put_weights(archive: Archive, shared: Path, uid: int, say: Say) -> None:
 
 def _choose_profile(archive: Archive, project: Path, settings: dict[str, str], say: Say) -> None:
     """The worker that the bundle brings, where the machine would rather have the other."""
-    brought = [kind for kind in _KINDS if f"mammography-{kind}" in archive.about["images"]]
-    wanted = [kind for kind in profiles(settings) if kind in _KINDS]
+    brought = [kind for kind in TRAINS if f"mammography-{kind}" in archive.about["images"]]
+    wanted = [kind for kind in profiles(settings) if kind in TRAINS]
     if set(wanted) - set(brought):
         say(f"the bundle has no image for {wanted[0]}; the queue gpu is served by {brought[0]}")
-        others = [each for each in profiles(settings) if each not in _KINDS]
+        others = [each for each in profiles(settings) if each not in TRAINS]
         change_settings(project, {"MAMMO_PROFILES": ",".join([*others, brought[0]])})

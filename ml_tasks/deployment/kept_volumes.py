@@ -14,7 +14,7 @@ POSTGRES, REDIS = "postgres-data", "redis-data"
 REGISTRY, MLFLOW, LOGS = "registry-data", "mlflow-data", "airflow-logs"
 _KEPT = "/kept"
 # Every one has a shell and tar, whichever way the images were made; one has Python.
-_PYTHON, _TAR = "mammography-airflow", "mammography-postgres:15"
+PYTHON, _TAR = "mammography-airflow", "mammography-postgres:15"
 _SERVICE = "999:999"
 
 
@@ -42,7 +42,7 @@ def registry_stream(compose: Compose, warn: Callable[[str], None]) -> Iterator[b
         StackError: they cannot be read.
     """
     script = Path(registry_copy.__file__).read_bytes()
-    run = _run(compose, REGISTRY, "ro", _PYTHON, "python3")
+    run = container(f"{_name(compose, REGISTRY)}:{_KEPT}:ro", PYTHON, "python3")
     return output_of([*run, "-", _KEPT], "copying the registry's data", script, warn)
 
 
@@ -54,7 +54,7 @@ def folder_stream(compose: Compose, volume: str) -> Iterator[bytes]:
     """
     # 1: a file grew while it was read, which is no harm.
     words = f"tar -C {_KEPT} --numeric-owner -cf - . || [ $? = 1 ]"
-    run = _run(compose, volume, "ro", _TAR, "sh")
+    run = container(f"{_name(compose, volume)}:{_KEPT}:ro", _TAR, "sh")
     return output_of([*run, "-c", words], f"copying the volume {volume}")
 
 
@@ -65,14 +65,16 @@ def fill(compose: Compose, volume: str, chunks: Iterable[bytes], owner: str = _S
         StackError: they cannot be written.
     """
     words = f"tar -C {_KEPT} --no-same-owner -xpf - && chown -R {owner} {_KEPT}"
-    run = _run(compose, volume, "rw", _TAR, "sh")
+    run = container(f"{_name(compose, volume)}:{_KEPT}:rw", _TAR, "sh")
     feed([*run, "-c", words], chunks, f"filling the volume {volume}")
 
 
-def _run(compose: Compose, volume: str, access: str, image: str, program: str) -> list[str]:
+def container(mount: str, image: str, program: str) -> list[str]:
+    """The command line of a program in a container that ends with it, and sees nothing but `mount`
+    (SOURCE:PLACE:ACCESS); its arguments follow."""
     command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", "0:0"]
     command += ["--security-opt", "no-new-privileges"]
-    command += ["--volume", f"{_name(compose, volume)}:{_KEPT}:{access}"]
+    command += ["--volume", mount]
     return [*command, "--entrypoint", program, image]
 
 

@@ -33,17 +33,21 @@ from ml_tasks.deployment.backup import (
 )
 from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.folder_stream import unpack
+from ml_tasks.deployment.needed_images import ensure_images, images_of
+from ml_tasks.deployment.profiles import profiles
+from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import (
     NAME,
     SECRETS,
     change_settings,
     ensure_settings,
     parse_settings,
-    read_settings,
+    settings_so_far,
     usual_place,
 )
 from ml_tasks.deployment.shared_volume import CONFIG, STATISTICS, ensure_shared_volume
-from ml_tasks.deployment.stack import Say, down, ensure_images, profiles, stack, up
+from ml_tasks.deployment.stack import down, stack, up
+from ml_tasks.deployment.worker_host import refuse_worker_host
 from ml_tasks.errors import ArchiveRefused, StackError
 from ml_tasks.storage import put_in_place, storage_errors
 
@@ -57,18 +61,27 @@ _VOLUMES = (
 # The services whose volumes are filled: worker holds the logs.
 _FILLED = ("postgres", "registry", "mlflow", "worker")
 _WORK = ".restoring"  # on the shared volume
+# Airflow would wait for a week for what it had handed to the Redis of then; without the number that
+# it has there, it queues it again.
+_QUEUE_AGAIN = "UPDATE task_instance SET external_executor_id = NULL WHERE state = 'queued'"
+_PAUSE = "UPDATE dag SET is_paused = true"
 
 
-def restore(project: Path, source: Path, say: Say, replace: bool = False) -> None:
+def restore(
+    project: Path, source: Path, say: Say, replace: bool = False, paused: bool = False
+) -> None:
     """Puts everything back, starts the stack and says what was found to be right.
 
-    `replace`: where a stack is, it is backed up beside `source` first, and then removed.
+    `replace`: where a stack is, it is backed up beside `source` first, and then removed. `paused`:
+    no DAG goes on, and none starts by itself, as for a trial beside the stack that is meant; the
+    service alone follows `production`.
 
     Raises:
         ArchiveRefused: the archive is damaged, foreign, or of a newer Airflow; nothing was touched.
         StackError: there is a stack already; or something cannot be put back.
     """
     begin = time.monotonic()
+    refuse_worker_host(settings_so_far(project))
     archive = open_archive(source, BACKUP)
     _refuse_newer(archive, project)
     say(f"{source} is whole: made at {archive.about['made_at']}, identity {archive.identity}")
@@ -78,10 +91,11 @@ def restore(project: Path, source: Path, say: Say, replace: bool = False) -> Non
     change_settings(project, settings)
     settings = ensure_settings(project)
     compose = Compose(project, settings, profiles(settings))
-    ensure_images(project, compose.profiles, say)
+    ensure_images(project, images_of(compose.profiles), say)
     _empty(compose, say)
     _files(compose, archive, say)
     _volumes(compose, archive, say)
+    _databases(compose, archive, paused, say)
     unfinished.unmark(project)
     up(project, say)
     restored.check(stack(project), archive.about.get("production"), say)
@@ -113,7 +127,9 @@ def _make_room(
     found = _what_is_here(Compose(project, settings))
     if not found:
         return
-    own = _own_settings(project)
+    own = settings_so_far(project)
+    if SECRETS.keys() <= own.keys():  # a file of its own, which an archive keeps without the place
+        own = {**usual_place(project), **own}
     if any(own.get(name) != settings[name] for name in _PLACE):
         raise StackError(
             f"here is a stack already, {place} ({', '.join(found)}), and {project / NAME} does not "
@@ -127,6 +143,7 @@ def _make_room(
             "place, after a backup of what is here: make restore FROM=... ARGS=--replace"
         )
     say("first, what is here is backed up")
+    ensure_images(project, images_of(profiles(settings)), say)
     back_up(project, source.absolute().parent, say, everything=True)
 
 
@@ -141,14 +158,10 @@ def _settings(project: Path, archive: Archive) -> dict[str, str]:
     """The secrets of then; of all else (place, ports, user), what is set on this machine first."""
     place = f"{SETTINGS_PART} in {archive.path}"
     then = parse_settings(b"".join(archive.chunks(SETTINGS_PART)).decode(), place)
-    own = _own_settings(project)
+    own = settings_so_far(project)
     kept = {name: value for name, value in own.items() if name not in SECRETS}
     taken = {name: value for name, value in then.items() if name not in _FOUND}
     return {**usual_place(project), **taken, **kept}
-
-
-def _own_settings(project: Path) -> dict[str, str]:
-    return read_settings(project) if (project / NAME).exists() else {}
 
 
 def _empty(compose: Compose, say: Say) -> None:
@@ -183,7 +196,7 @@ def _files(compose: Compose, archive: Archive, say: Say) -> None:
             else:
                 path.replace(shared / path.name)
         work.rmdir()
-    ensure_shared_volume(shared, compose.project, uid)
+    ensure_shared_volume(compose.settings, compose.project)
     say(f"the shared volume is as it was: {shared}")
 
 
@@ -203,7 +216,14 @@ def _volumes(compose: Compose, archive: Archive, say: Say) -> None:
     if LOGS_PART in archive.parts:
         kept_volumes.fill(compose, kept_volumes.LOGS, archive.chunks(LOGS_PART), f"{uid}:0")
     say("registry and MLflow's files are as they were")
+
+
+def _databases(compose: Compose, archive: Archive, paused: bool, say: Say) -> None:
     with databases.database_up(compose):
         for name in archive.about["databases"]:
             databases.load(compose, name, archive.chunks(database_part(name)))
             say(f"the database {name} is as it was")
+        if "airflow" in archive.about["databases"]:
+            databases.change(compose, "airflow", _QUEUE_AGAIN, "queueing again what was queued")
+            if paused:
+                databases.change(compose, "airflow", _PAUSE, "pausing the DAGs")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ml_tasks.deployment.backup import RELEASES, last_move
 from ml_tasks.deployment.compose import Compose
-from ml_tasks.deployment.stack import CONFIG, Say
+from ml_tasks.deployment.say import Say
+from ml_tasks.deployment.stack import CONFIG
 from ml_tasks.errors import StackError
 from ml_tasks.release.bundle import verify
 

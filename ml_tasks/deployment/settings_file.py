@@ -29,16 +29,27 @@ def ensure_settings(project: Path) -> dict[str, str]:
     Raises:
         StackError: the file cannot be read or holds what is no setting, or an empty secret.
     """
-    path = project / NAME
-    found = read_settings(project) if path.exists() else {}
+    path, found = project / NAME, settings_so_far(project)
     missing = {name: make() for name, make in _makers(project, found).items() if name not in found}
     empty = [name for name in SECRETS if name in found and not found[name]]
     if empty:
-        raise StackError(f"{path}: {', '.join(empty)} is empty; give a value, or remove the line")
+        raise StackError(
+            f"{path}: {', '.join(empty)} is empty; put the value of before back (each backup holds "
+            "it: docs/backup.md). Of a stack that is new, remove the line: one is drawn"
+        )
     if missing or not path.exists():
         change_settings(project, missing)
     path.chmod(0o600)
     return {**found, **missing}
+
+
+def settings_so_far(project: Path) -> dict[str, str]:
+    """The settings as they stand; none where there is no file yet.
+
+    Raises:
+        StackError: a line is no setting, or the file cannot be read.
+    """
+    return read_settings(project) if (project / NAME).exists() else {}
 
 
 def read_settings(project: Path) -> dict[str, str]:

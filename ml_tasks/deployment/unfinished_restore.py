@@ -37,5 +37,5 @@ def refuse_unfinished(project: Path) -> None:
         archive = (project / NAME).read_text().strip()
         raise StackError(
             f"a restore was interrupted here: run it again, it begins anew "
-            f"(make restore FROM={archive})"
+            f"(make restore FROM={archive}, with the ARGS of then)"
         )

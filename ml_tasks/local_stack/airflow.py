@@ -126,7 +126,7 @@ def _own_variables(
         ("workers", "execution_api_retries"): 70,
         ("workers", "execution_api_retry_wait_min"): 1,
         ("workers", "execution_api_retry_wait_max"): 5,
-        ("workers", "min_heartbeat_interval"): 5,
+        ("workers", "min_heartbeat_interval"): 2,
         ("workers", "max_failed_heartbeats"): 1,
         ("scheduler", "task_instance_heartbeat_timeout"): 240,
         ("dag_processor", "refresh_interval"): 10,

@@ -113,7 +113,7 @@ def _move_to(digest: str | None, moves: list[Move], url: str | None, releases: P
         raise ChampionError(
             f"the registry holds no `{PRODUCTION}` at {url}, but the release ledger says that "
             f"{moves[-1].version} was released as {moves[-1].reference}; set release.registry and "
-            "release.image back to that place, or put it back there (./push_model.sh --run "
+            "release.image back to that place, or put it back there (mammo release --run "
             "'<its run>')"
         )
     found = [move for move in moves if move.digest == digest]

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 NAME = "ledger.jsonl"  # below paths.releases
 WRITE_ANEW = (
-    "clear push_model of the run that is in production (./push_model.sh --run '<run>'), which "
+    "clear push_model of the run that is in production (mammo release --run '<run>'), which "
     "writes its line"
 )
 _RESTORE = f"restore it from a copy; without one, move it away and {WRITE_ANEW}"

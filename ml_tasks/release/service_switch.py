@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # The front keeps an address for a second of its clock, so for two at most: until then it may not
 # know the new one, and the old one must still answer.
-_FRONT_SECONDS = 2.5
+FRONT_SECONDS = 2.5
 _TO_SPARE = 5.0  # seconds that an old service gets beyond those in which it should end
 _KEPT = "what served goes on; roll back, or ship a new release"
 
@@ -104,7 +104,7 @@ def end_others(
     """
     others = [each for each in containers.all() if each.id != serving.id]
     if any(containers.is_live(each) for each in others):
-        time.sleep(_FRONT_SECONDS)
+        time.sleep(FRONT_SECONDS)
     for each in others:
         containers.end(each, config.release.smoke.drain_seconds + _TO_SPARE)
     return tuple(each.labels.get(VERSION, str(each.name)) for each in others)

@@ -58,7 +58,7 @@ class Shipment:
 
     @property
     def _clear(self) -> str:
-        return f"clear push_model, or run ./push_model.sh --run '{self.image.run_id}'"
+        return f"clear push_model, or run mammo release --run '{self.image.run_id}'"
 
     def push_version(self, client: DockerClient, registry: Registry) -> tuple[PushReport, Manifest]:
         """Pushes the version, unless it is there, and reads back what the registry holds.

@@ -14,20 +14,20 @@ from ml_tasks.config import save_config
 from ml_tasks.config_operation import ApprovalConfig
 from ml_tasks.records import Verdict
 from ml_tasks.run_paths import RunPaths
+from tests.airflow.runs import PATIENCE
 from tests.toy_run import make_toy_run
 
 if TYPE_CHECKING:
     from tests.conftest import LocalAirflow
 
 DAG = "approval_only"
-PATIENCE = 180  # seconds
 Judged = Callable[[str, Verdict, float], RunPaths]
 
 
 @pytest.fixture(scope="module")
 def judged(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     """Makes a judged run where this Airflow's runs are, and starts the DAG on it."""
-    airflow.api.wait_for_dag(DAG)
+    airflow.api.wait_for_dag(DAG, PATIENCE)
     airflow.api.pause(DAG, False)
     made: list[Path] = []
 
@@ -63,7 +63,7 @@ def wait_until_asked(airflow: LocalAirflow, run_id: str, times: int = 1) -> dict
     the end of the task, which then fails and is tried again.
     """
     wait(airflow, run_id, lambda: states(airflow, run_id)["approve"] == "awaiting_input")
-    wait(airflow, run_id, lambda: _ends_seen(airflow, run_id) >= times)
+    wait(airflow, run_id, lambda: ends_seen(airflow, DAG, run_id, "approve") >= times)
     asked: dict[str, Any] = airflow.api.call("GET", question(run_id))
     return asked
 
@@ -82,12 +82,13 @@ def answer(airflow: LocalAirflow, run_id: str, option: str, reason: str) -> None
     airflow.api.call("PATCH", question(run_id), json=body)
 
 
-def _ends_seen(airflow: LocalAirflow, run_id: str) -> int:
-    """How many processes of the question's task the scheduler knows to have ended."""
+def ends_seen(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> int:
+    """How many processes of a task that asks the scheduler knows to have ended."""
     log = (airflow.settings.state / "logs" / "airflow.log").read_text(errors="replace")
     return sum(
         "Received executor event with state success" in line
+        and f"dag_id='{dag_id}'" in line
         and f"run_id='{run_id}'" in line
-        and "task_id='approve'" in line
+        and f"task_id='{task_id}'" in line
         for line in log.splitlines()
     )

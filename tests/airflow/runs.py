@@ -13,7 +13,7 @@ from ml_tasks.run_paths import RunPaths
 if TYPE_CHECKING:
     from tests.conftest import LocalAirflow
 
-PATIENCE = 900  # seconds for one run
+PATIENCE = 900  # seconds for one run, or until a DAG is read, on a busy machine too
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ def finish(airflow: LocalAirflow, run_id: str) -> EndedRun:
 
 def run_to_end(airflow: LocalAirflow, conf: dict[str, Any]) -> EndedRun:
     """Triggers a run as the web page does and waits for its end."""
-    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
     airflow.api.pause(DAG_ID, False)
     return finish(airflow, airflow.api.trigger(DAG_ID, conf).dag_run_id)

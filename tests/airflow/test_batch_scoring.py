@@ -12,12 +12,12 @@ import pytest
 
 from ml_tasks.config import Config, load_config, save_config
 from ml_tasks.local_stack.airflow_api import DagRun
+from tests.airflow.runs import PATIENCE
 from tests.conftest import LocalAirflow
 from tests.release.registry_server import holding
 from tests.scoring.batches import DIGEST, ship, write_films
 
 DAG = "mammography_batch_scoring"
-PATIENCE = 180  # seconds for one run
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def production(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def run_to_end(airflow: LocalAirflow, conf: dict[str, Any]) -> DagRun:
-    airflow.api.wait_for_dag(DAG)
+    airflow.api.wait_for_dag(DAG, PATIENCE)
     airflow.api.pause(DAG, False)
     run_id = airflow.api.trigger(DAG, conf).dag_run_id
     deadline = time.monotonic() + PATIENCE
@@ -73,7 +73,7 @@ def test_a_folder_is_scored_shard_by_shard(
 
 
 def test_without_a_folder_no_run_begins(airflow: LocalAirflow, production: Config) -> None:
-    airflow.api.wait_for_dag(DAG)
+    airflow.api.wait_for_dag(DAG, PATIENCE)
     for conf in ({}, {"folder": None}, {"folder": ""}, {"folder": "films"}):
         body = {"logical_date": None, "conf": conf}
         answer = airflow.api.request("POST", f"/dags/{DAG}/dagRuns", json=body)

@@ -15,12 +15,11 @@ from ml_tasks.config import save_config
 from ml_tasks.local_stack.airflow_api import LogLine
 from ml_tasks.local_stack.demo import DAG_ID as RETRAINING
 from ml_tasks.release.audit import Deed, note, read_audit
-from tests.airflow.runs import EndedRun, finish
+from tests.airflow.runs import PATIENCE, EndedRun, finish
 from tests.conftest import LocalAirflow
 from tests.monitoring.service_images import DARKER, Scene, lines, make_scene, write_lines
 
 DAG_ID = "mammography_drift"
-PATIENCE = 240  # seconds for one run
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +33,8 @@ def scene(airflow: LocalAirflow, tmp_path_factory: pytest.TempPathFactory) -> It
     write_lines(made.config.paths.statistics, lines(made.version, 300, moved=DARKER, at=at))
     path = airflow.settings.config
     before = path.read_text()
-    airflow.api.wait_for_dag(DAG_ID)
-    airflow.api.wait_for_dag(RETRAINING)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
+    airflow.api.wait_for_dag(RETRAINING, PATIENCE)
     paused = airflow.api.call("GET", f"/dags/{RETRAINING}")["is_paused"]
     airflow.api.pause(RETRAINING)
     airflow.api.pause(DAG_ID, False)

@@ -17,7 +17,7 @@ from ml_tasks.dataset.raw_files import READY
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.records import ChangesRecord, ValidationRecord
-from tests.airflow.runs import EndedRun, finish
+from tests.airflow.runs import PATIENCE, EndedRun, finish
 from tests.conftest import LocalAirflow
 from tests.dags.receivers import Received, webhook
 
@@ -83,8 +83,8 @@ def announced(airflow: LocalAirflow, notices: Received) -> Iterator[Announced]:
     (raw / "metadata.csv").unlink()
     files = len(list(raw.glob("*/*.png")))
     (raw / READY).touch()
-    airflow.api.wait_for_dag(DAG_ID)
-    airflow.api.wait_for_dag(NEW_DATA)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
+    airflow.api.wait_for_dag(NEW_DATA, PATIENCE)
     airflow.api.pause(DAG_ID)
     try:
         paused_look, _ = _look(airflow)
@@ -125,9 +125,9 @@ def _started(airflow: LocalAirflow, seen: set[str]) -> EndedRun:
 
 
 def _until(what: Callable[[], object], named: str) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE
     while not what():
-        assert time.monotonic() < deadline, f"waited three minutes for {named}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {named}"
         time.sleep(0.5)
 
 
@@ -168,7 +168,7 @@ def test_each_failure_is_told_once_without_details(announced: Announced, notices
 
 def test_a_run_that_is_late_is_told(airflow: LocalAirflow, notices: Received) -> None:
     """Airflow runs the callback in a process of its own, where it must find the notifier."""
-    airflow.api.wait_for_dag("late")
+    airflow.api.wait_for_dag("late", PATIENCE)
     airflow.api.pause("late", False)
     run = airflow.api.trigger("late", {}).dag_run_id
 

@@ -14,7 +14,7 @@ from ml_tasks.dataset.manifest import ManifestRow, read_rows
 from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.follow import TASKS
 from ml_tasks.records import Decision, PlanRecord, ReleaseRecord, ValidationRecord
-from tests.airflow.runs import EndedRun
+from tests.airflow.runs import PATIENCE, EndedRun
 from tests.conftest import EVERY_MINUTE, LocalAirflow
 
 
@@ -110,7 +110,7 @@ def test_the_log_of_a_failed_validation_says_what_to_do(invalid_run: EndedRun) -
 def test_a_bad_value_on_the_form_is_refused_with_the_reason(
     airflow: LocalAirflow, field: str, value: Any, reason: str
 ) -> None:
-    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
     answer = airflow.api.request(
         "POST", f"/dags/{DAG_ID}/dagRuns", json={"logical_date": None, "conf": {field: value}}
     )
@@ -122,7 +122,7 @@ def test_a_bad_value_on_the_form_is_refused_with_the_reason(
 
 def test_the_cron_starts_a_run_by_itself(airflow: LocalAirflow, sample_data: Path) -> None:
     """The weekly schedule, shortened to a minute, must fire without anybody's doing."""
-    airflow.api.wait_for_dag(EVERY_MINUTE)
+    airflow.api.wait_for_dag(EVERY_MINUTE, PATIENCE)
     assert airflow.api.runs(EVERY_MINUTE) == []
     raw = airflow.config.paths.raw
     raw.symlink_to(sample_data)
@@ -138,7 +138,7 @@ def test_the_cron_starts_a_run_by_itself(airflow: LocalAirflow, sample_data: Pat
 
 def _first_scheduled(airflow: LocalAirflow) -> tuple[str, str | None]:
     """The first run and how its validate_data ended."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for run in airflow.api.runs(EVERY_MINUTE):
             assert run.run_type == "scheduled"
@@ -146,7 +146,7 @@ def _first_scheduled(airflow: LocalAirflow) -> tuple[str, str | None]:
             if tasks["validate_data"].ended:
                 return run.dag_run_id, tasks["validate_data"].state
         time.sleep(1)
-    raise AssertionError("the schedule has started no run in four minutes")
+    raise AssertionError("the schedule has started no run whose data were looked at")
 
 
 def test_switching_the_dag_on_runs_no_missed_monday(

@@ -18,6 +18,8 @@ from ml_tasks.push_model import push_model
 from ml_tasks.records import ReleaseRecord
 from ml_tasks.release.audit import Deed, read_audit
 from ml_tasks.release.ledger import read_moves
+from tests.airflow.questions import ends_seen
+from tests.airflow.runs import PATIENCE
 from tests.builders import NO_CHAMPION
 from tests.docker.light_release import in_production, said_to_be_tested
 from tests.toy_run import make_toy_run
@@ -26,14 +28,13 @@ if TYPE_CHECKING:
     from tests.conftest import LocalAirflow
 
 DAG = "mammography_rollback_elsewhere"
-PATIENCE = 180  # seconds
 
 
 class Place:
     """Two releases with a real service, the second one in production, apart from other tests'."""
 
     def __init__(self, root: Path, airflow: LocalAirflow, engine: docker.DockerClient) -> None:
-        self.api = airflow.api
+        self.airflow, self.api = airflow, airflow.api
         self.image = f"mammography-back-{uuid4().hex[:8]}"
         address = airflow.config.release.registry
         champion, done = NO_CHAMPION, []
@@ -58,7 +59,7 @@ class Place:
             head, f"{head}\nimport os\nos.environ['MAMMO_CONFIG'] = '{root / 'config.yaml'}'\n"
         ).replace("    dag_display_name=", f'    dag_id="{DAG}",\n    dag_display_name=')
         (airflow.root / "dags" / "rollback_elsewhere.py").write_text(text)
-        self.api.wait_for_dag(DAG)
+        self.api.wait_for_dag(DAG, PATIENCE)
         self.api.pause(DAG, False)
 
     def tasks(self, run_id: str) -> dict[str, TaskInstance]:
@@ -81,8 +82,7 @@ class Place:
     def answer(self, run_id: str, option: str, reason: str | None) -> None:
         path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/choose/-1/hitlDetails"
         body = {"chosen_options": [option], "params_input": {"reason": reason}}
-        answer = self.api.request("PATCH", path, json=body)
-        assert answer.status_code in (200, 409), answer.text  # 409: it has this answer already
+        self.api.call("PATCH", path, json=body)
 
     def ended(self, run_id: str) -> dict[str, str | None]:
         deadline = time.monotonic() + PATIENCE
@@ -92,17 +92,13 @@ class Place:
         return {name: task.state for name, task in self.tasks(run_id).items()}
 
     def answered(self, run_id: str, option: str, reason: str | None) -> dict[str, str | None]:
-        """Answers, as often as it is asked.
-
-        An answer within the second in which the task begins to wait, faster than a person's, makes
-        Airflow 3.3 take the end of the asking for the end of the task; it then asks anew.
-        """
+        """Answers, no sooner than `wait_until_asked` of tests/airflow/questions.py would."""
         deadline = time.monotonic() + PATIENCE
-        while self.tasks(run_id)["choose"].state != "success":
+        while not ends_seen(self.airflow, DAG, run_id, "choose"):
             assert time.monotonic() < deadline, self.text(run_id, "choose")
-            if self.tasks(run_id)["choose"].state == "awaiting_input":
-                self.answer(run_id, option, reason)
-            time.sleep(1)
+            time.sleep(0.5)
+        self.answer(run_id, option, reason)
+        self.wait(run_id, "choose", "success")
         return self.ended(run_id)
 
     def text(self, run_id: str, task: str) -> str:

@@ -23,6 +23,7 @@ from ml_tasks.release.ledger import read_moves
 from ml_tasks.tracking.place import place_of
 from tests.airflow.runs import EndedRun
 from tests.conftest import LocalAirflow
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +145,8 @@ def test_the_service_answers_as_the_model_was_evaluated(
     tested = [row for row in rows if row.split is Split.TEST]
     for row in tested[::5]:
         with (sample_data / row.raw).open("rb") as stream:
-            answer = httpx.post(
-                f"{service}/inference/predict", files={"file": stream}, trust_env=False
-            )
+            url, files = f"{service}/inference/predict", {"file": stream}
+            answer = httpx.post(url, files=files, timeout=PATIENCE, trust_env=False)
         body = answer.json()
         assert answer.status_code == 200
         assert body["prediction"] in ("Positive", "Negative")

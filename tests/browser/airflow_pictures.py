@@ -16,6 +16,7 @@ from ml_tasks.local_stack.airflow import PROCESS, AirflowSettings, login
 from ml_tasks.local_stack.airflow_api import AirflowApi
 from ml_tasks.local_stack.demo import DAG_ID, PROJECT, DemoOptions
 from tests.browser.conftest import FLAGS
+from tests.browser.patience import PATIENCE_MS, patient_goto
 
 DOCS = Path(__file__).parents[2] / "docs"
 LARGEST = 100_000  # bytes of a picture
@@ -35,7 +36,7 @@ def main() -> int:
             executable_path=shutil.which("chromium"), headless=True, args=list(FLAGS)
         )
         page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
         _log_in(page, settings)
         _draw(page, settings.url, quote(run_id, safe=""))
         browser.close()
@@ -50,7 +51,7 @@ def _draw(page: Page, url: str, run: str) -> None:
         ("why", f"{shown}/why", "Models", "The rules"),
         ("curves", f"{shown}/curves", "Models", "epoch_loss"),
     ):
-        page.goto(address)
+        patient_goto(page, address)
         page.frame_locator(f"iframe[title='{frame}']").get_by_text(words).first.wait_for()
         page.wait_for_timeout(1500)  # for what draws itself
         _keep(page.screenshot(), DOCS / f"page-{name}.png")
@@ -58,7 +59,7 @@ def _draw(page: Page, url: str, run: str) -> None:
 
 def _log_in(page: Page, settings: AirflowSettings) -> None:
     user, password = login(settings)
-    page.goto(settings.url)
+    patient_goto(page, settings.url)
     page.fill("input[name=username]", user)
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")

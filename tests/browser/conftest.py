@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from ml_tasks.local_stack.airflow import login
 from ml_tasks.local_stack.demo import DAG_ID
+from tests.airflow.runs import PATIENCE
+from tests.browser.patience import PATIENCE_MS, patient_goto
 from tests.browser.service_page import ServicePage, page_bundle
 from tests.conftest import LocalAirflow, install, unavailable
 from tests.serving.conftest import served, wait_for
@@ -26,6 +28,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +61,7 @@ def page(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Page]:
     """The DAG's page after the login."""
-    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
     profile = tmp_path_factory.mktemp("profile")
     context = playwright.chromium.launch_persistent_context(
         profile,
@@ -66,9 +70,9 @@ def page(
         args=list(FLAGS),
         viewport={"width": 1400, "height": 1000},
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
+    patient_goto(page, f"{airflow.settings.url}/dags/{DAG_ID}")
     user, password = login(airflow.settings)
     page.fill("input[name=username]", user)
     page.fill("input[name=password]", password)

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, P
 
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.release.bundle import seal
+from tests.browser.patience import PATIENCE_MS, patient_goto
 from tests.builders import encoded
 from tests.toy_run import CALIBRATION, CLASSES, THRESHOLD, toy_metrics, write_onnx
 
@@ -86,7 +87,7 @@ class ServicePage:
         self.context: BrowserContext = browser.new_context(
             **{"locale": "en-GB", "viewport": {"width": 1200, "height": 900}, **options}
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.url = url
         self.asked: list[str] = []
@@ -103,7 +104,7 @@ class ServicePage:
     def open(self, query: str = "") -> Page:
         """Loads the page; again where an interface of this machine changed while it loaded."""
         for _ in range(5):
-            self.page.goto(f"{self.url}/{query}")
+            patient_goto(self.page, f"{self.url}/{query}")
             if self.page.locator("#files").is_enabled():
                 break
             self.page.wait_for_timeout(300)

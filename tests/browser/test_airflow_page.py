@@ -10,14 +10,15 @@ from playwright.sync_api import Page, expect
 
 from ml_tasks.local_stack.airflow_api import DagRun
 from ml_tasks.local_stack.demo import DAG_ID
-from tests.airflow.runs import EndedRun
+from tests.airflow.runs import PATIENCE, EndedRun
+from tests.browser.patience import patient_goto
 from tests.conftest import LocalAirflow
 
 Shot = Callable[[str], None]
 
 
 def test_the_documentation_is_one_click_away(page: Page, airflow: LocalAirflow, shot: Shot) -> None:
-    page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
+    patient_goto(page, f"{airflow.settings.url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Dag Docs").click()
     text = page.get_by_role("dialog")
     expect(text).to_contain_text("Takes raw mammograms to a tested, pushed Docker image")
@@ -31,7 +32,7 @@ def test_the_form_explains_its_fields_and_starts_the_run_it_describes(
 ) -> None:
     """Untouched fields must stay empty, or the page would silently overrule config.yaml."""
     before = {run.dag_run_id for run in airflow.api.runs(DAG_ID)}
-    page.goto(f"{airflow.settings.url}/dags/{DAG_ID}")
+    patient_goto(page, f"{airflow.settings.url}/dags/{DAG_ID}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
     for title, description in {
@@ -77,14 +78,14 @@ def test_the_log_of_gate_ends_with_the_verdict(
 
 def _new_run(airflow: LocalAirflow, before: set[str]) -> DagRun:
     """The run that was not there before, once it has ended."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for run in airflow.api.runs(DAG_ID):
             if run.dag_run_id not in before and run.ended:
                 return run
         time.sleep(1)
-    raise AssertionError("the page has started no run that ended within three minutes")
+    raise AssertionError("the page has started no run that ended")
 
 
 def _open_task(page: Page, airflow: LocalAirflow, run_id: str, task: str) -> None:
-    page.goto(f"{airflow.settings.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/{task}")
+    patient_goto(page, f"{airflow.settings.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/{task}")

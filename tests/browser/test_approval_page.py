@@ -10,6 +10,7 @@ from ml_tasks.records import Verdict
 from ml_tasks.release.approval import Answer, ApprovalRecord
 from ml_tasks.run_paths import RunPaths
 from tests.airflow.questions import Judged, ended, wait_until_asked
+from tests.browser.patience import patient_goto
 from tests.conftest import LocalAirflow
 
 
@@ -17,7 +18,7 @@ def _asked(page: Page, airflow: LocalAirflow, judged: Judged, run_id: str) -> Ru
     """The question of a run that cannot be told, opened from the list of required actions."""
     run = judged(run_id, Verdict.INCONCLUSIVE, 1)
     wait_until_asked(airflow, run_id)
-    page.goto(f"{airflow.settings.url}/required_actions")
+    patient_goto(page, f"{airflow.settings.url}/required_actions")
     page.get_by_role("link", name=f"the model of {run_id} ship").first.click()
     expect(page.get_by_text("0.950 [0.920, 0.980]")).to_be_visible()
     return run

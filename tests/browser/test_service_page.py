@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.sync_api import FileChooser, expect
 
 from tests.browser.conftest import OpenTab
+from tests.browser.patience import PATIENCE_MS
 from tests.browser.service_page import BRIGHT, DARK, SCRIPT, film, text_file
 
 LIMITS = "Research use; not a diagnosis."
@@ -115,8 +116,7 @@ def test_dropped_files_are_taken_wherever_they_fall_and_folders_are_named(
 
 def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     opened = tab()
-    page = opened.page
-    choosers: list[FileChooser] = []
+    page, choosers = opened.page, list[FileChooser]()
     page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the images")).to_be_focused()
@@ -126,7 +126,7 @@ def test_everything_is_done_by_the_keyboard(tab: OpenTab) -> None:
     expect(page.get_by_label("Choose images")).to_be_focused()
     assert page.locator("#drop").evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
     page.keyboard.press("Enter")
-    for _ in range(100):
+    for _ in range(PATIENCE_MS // 50):
         if choosers:
             break
         page.wait_for_timeout(50)

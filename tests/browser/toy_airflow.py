@@ -21,11 +21,11 @@ from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.pages.site import ROLLBACK
 from ml_tasks.pages.tensorboard import PATH
-from tests.browser.waiting import until
 from tests.conftest import PROJECT
 from tests.pages.curves import write_curves
 from tests.pages.toy_project import FAILED, NEWER, REJECTED, SHIPPED, Project, make_project
 from tests.plugins.pages_server import api_server
+from tests.waiting import until
 
 HAS_ROLLBACK = (PROJECT / "dags" / f"{ROLLBACK}.py").is_file()
 
@@ -68,7 +68,7 @@ def _start_tensorboard(state: Path, runs: Path, port: int) -> None:
     where = ["--logdir", str(runs), "--host", "127.0.0.1", "--port", str(port)]
     processes.start(state, "tensorboard", [str(program), *where, "--path_prefix", PATH])
     address = f"http://127.0.0.1:{port}{PATH}/data/runs"
-    until(lambda: _answer(address), 120, "TensorBoard has not come up")
+    until(lambda: _answer(address), "TensorBoard has not come up")
 
 
 def _answer(address: str) -> bool:

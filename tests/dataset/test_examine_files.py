@@ -27,6 +27,7 @@ from ml_tasks.imaging.encode import decoded_png
 from ml_tasks.imaging.spec import ImageSpec
 from ml_tasks.storage import sha256_file
 from tests.builders import encoded, film
+from tests.waiting import PATIENCE, until
 
 SPEC = ImageSpec()
 
@@ -93,7 +94,7 @@ sys.exit(worker.exitcode)
 def test_a_worker_of_celery_examines_too(raw: Path, tmp_path: Path) -> None:
     """It is a daemon, of another library's kind: such a one may start no processes."""
     command = [sys.executable, "-c", IN_A_CELERY_WORKER, str(raw), str(tmp_path / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "12"
 
@@ -227,15 +228,14 @@ def test_workers_end_with_the_process_that_they_work_for(tmp_path: Path) -> None
     script.write_text(code)
     here = str(Path(__file__).resolve().parents[2])
     parent = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": here})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while len(found := list(workers_of(parent.pid))) < 3:  # tracker, fork server, worker
         assert time.monotonic() < deadline and parent.poll() is None
         time.sleep(0.1)
     parent.kill()
     parent.wait()
-    while any(_alive(pid) for pid in found):
-        assert time.monotonic() < deadline, "a worker outlived the process it worked for"
-        time.sleep(0.1)
+    outlived = "a worker outlived the process it worked for"
+    until(lambda: not any(_alive(pid) for pid in found), outlived)
 
 
 def test_the_program_that_runs_is_not_run_again_by_its_workers(raw: Path, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_the_program_that_runs_is_not_run_again_by_its_workers(raw: Path, tmp_pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
 

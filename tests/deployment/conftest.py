@@ -1,4 +1,4 @@
-"""An Airflow with the stack's login, one for all tests of who may what."""
+"""What the tests of this folder share: an Airflow with the stack's login, a stack with a backup."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from docker import DockerClient
 
 from ml_tasks.local_stack.airflow import AirflowSettings
 from ml_tasks.local_stack.ports import free_ports
@@ -13,6 +14,7 @@ from tests.conftest import PROJECT
 from tests.deployment.access import Access, new_passwords
 from tests.deployment.access_server import access_server
 from tests.deployment.account_desk import Desk
+from tests.deployment.kept_stack import KeptStack, backed_up_stack
 from tests.pages.toy_project import make_project
 
 
@@ -37,3 +39,16 @@ def desk(access: Access) -> Iterator[Desk]:
     started = Desk(access.environment)
     yield started
     started.close()
+
+
+@pytest.fixture(scope="session")
+def kept_stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: DockerClient,
+    compose_installed: None,
+    stack_images: object,
+    base_images: object,
+) -> Iterator[KeptStack]:
+    """With a real Postgres, registry and releases."""
+    with backed_up_stack(tmp_path_factory.mktemp("kept"), engine) as kept:
+        yield kept

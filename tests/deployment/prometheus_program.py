@@ -21,6 +21,7 @@ from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.processes import run_to_end
 from ml_tasks.storage import locked
 from tests.conftest import PROJECT, unavailable
+from tests.waiting import PATIENCE
 
 UNPACKED = PROJECT / ".local" / "prometheus"  # kept between test runs, as the wheels are
 
@@ -33,16 +34,15 @@ class RunningPrometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series of an instant query; a bad expression is an error."""
-        answer = httpx.get(
-            f"{self.url}/api/v1/query", params={"query": expression}, trust_env=False
-        ).json()
+        url, asked = f"{self.url}/api/v1/query", {"query": expression}
+        answer = httpx.get(url, params=asked, timeout=PATIENCE, trust_env=False).json()
         assert answer["status"] == "success", f"{expression}: {answer}"
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
-    def wait_for(self, expression: str, seconds: float = 180) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str) -> list[dict[str, Any]]:
         """The series of a query, as soon as there are any."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while not (found := self.query(expression)):
             assert time.monotonic() < deadline, f"never any series of {expression}"
             time.sleep(0.2)
@@ -96,11 +96,11 @@ def running_prometheus(
         yield RunningPrometheus(f"http://127.0.0.1:{port}")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             if httpx.get(f"{url}/-/ready", trust_env=False).status_code == 200:

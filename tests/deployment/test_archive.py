@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -220,7 +219,7 @@ with new_archive(Path(sys.argv[1]), "backup") as writer:
     def slow():
         yield bytes(1 << 20)
         print("writing", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     writer.add("part", slow())
 """
 
@@ -262,11 +261,9 @@ found = open_archive(Path(sys.argv[1]), "backup")
 assert sum(len(chunk) for chunk in found.chunks("part")) == 300 << 20
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    begin = time.monotonic()
     command = [sys.executable, "-c", script, str(tmp_path / "kept.tar")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 30_000, "kB"
-    assert time.monotonic() - begin < 60
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

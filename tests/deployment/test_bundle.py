@@ -22,6 +22,7 @@ from ml_tasks.deployment.bundle_images import image_stream, images_to_carry
 from ml_tasks.deployment.folder_stream import packed_as
 from ml_tasks.deployment.image_sources import image_sources, sources_hash, stale_images
 from ml_tasks.deployment.install_bundle import install_bundle
+from ml_tasks.deployment.needed_images import images_of
 from ml_tasks.deployment.pretrained_weights import IMAGENET, weights_here
 from ml_tasks.deployment.streams import feed
 from ml_tasks.errors import ArchiveRefused, StackError
@@ -195,7 +196,7 @@ def test_an_image_for_gpus_that_is_carried_is_made_anew_first(
     monkeypatch.setattr(bundle, "ensure_images", made)
     with pytest.raises(StackError, match="far enough"):
         make_bundle(tmp_path, tmp_path / "bundle.tar", lambda _: None)
-    assert asked == [(kind,)]
+    assert asked == [images_of([kind])]
 
 
 def bundle_of(path: Path, **about: Any) -> Path:

@@ -17,6 +17,7 @@ from ml_tasks.deployment import registry_copy
 from ml_tasks.deployment.registry_copy import blob, copy_registry
 from ml_tasks.local_stack.registry import registry_program
 from tests.docker.registry_process import RegistryProcess
+from tests.waiting import PATIENCE, ended
 
 KIND = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -57,7 +58,8 @@ def push(client: httpx.Client, tag: str) -> str:
 
 
 def client_of(registry: RegistryProcess) -> httpx.Client:
-    return httpx.Client(base_url=f"http://{registry.address}", trust_env=False)
+    url = f"http://{registry.address}"
+    return httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
 
 
 def copied(registry: RegistryProcess, folder: Path) -> Path:
@@ -131,7 +133,7 @@ def test_copies_are_whole_while_somebody_pushes_without_a_pause(
     seen: list[int] = []
     while not done.is_set():
         seen.append(check_whole(copied(registry, tmp_path / f"copy{len(seen)}")))
-    thread.join()
+    ended(thread)
     assert check_whole(copied(registry, tmp_path / "last")) == 21
     assert seen and seen[0] < 21, "no copy was made while images were pushed"
 

@@ -61,7 +61,7 @@ def test_the_group_is_that_of_the_socket_which_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("POSTGRES_PASSWORD=\n")
-    with pytest.raises(StackError, match="POSTGRES_PASSWORD is empty; give a value"):
+    with pytest.raises(StackError, match="POSTGRES_PASSWORD is empty; put the value of"):
         ensure_settings(tmp_path)
 
 

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.conftest import FLAGS, chromium  # noqa: F401  # the fixture
+from tests.browser.patience import PATIENCE_MS, patient_goto
 from tests.deployment.access import DAG, Access
 from tests.deployment.who_may import RUNS
 
@@ -22,17 +23,15 @@ def page(access: Access, chromium: str) -> Iterator[Page]:  # noqa: F811
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
         opened = browser.new_page(viewport={"width": 1400, "height": 1000})
-        opened.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
+        opened.set_default_timeout(PATIENCE_MS)
         go(opened, access, "")
         yield opened
-        expect.set_options(timeout=5_000)
         browser.close()
 
 
 def go(page: Page, access: Access, path: str) -> None:
     """Opens a page of Airflow's; logs in wherever it asks for that, as a person would."""
-    page.goto(f"{access.settings.url}{path}")
+    patient_goto(page, f"{access.settings.url}{path}")
     models = page.get_by_role("link", name="Models").first
     password = page.locator("input[name=password]")
     expect(models.or_(password).first).to_be_visible()
@@ -79,7 +78,7 @@ def test_what_a_viewer_triggers_does_not_run(page: Page, access: Access, tmp_pat
 
 def test_a_viewer_logs_out(page: Page, access: Access) -> None:
     page.goto("about:blank")  # Airflow's page would go to the login by itself meanwhile
-    page.goto(f"{access.settings.url}/api/v2/auth/logout")
+    patient_goto(page, f"{access.settings.url}/api/v2/auth/logout")
     expect(page.locator("input[name=password]")).to_be_visible()
-    page.goto(f"{access.settings.url}/mammography/models")
+    patient_goto(page, f"{access.settings.url}/mammography/models")
     expect(page.locator("body")).to_contain_text("Not authenticated")

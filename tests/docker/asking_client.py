@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.toy_run import phantom
+from tests.waiting import ended
 
 _ANEW = {"connection": "close"}
 
@@ -40,7 +41,7 @@ class AskingClient:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(60)
+        ended(self._thread)
 
     @property
     def failed(self) -> list[Answer]:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.waiting import PATIENCE
+
 
 class RegistryProcess:
     """Debian's docker-registry on a free port of this machine; what it holds survives a stop."""
@@ -68,7 +70,7 @@ class RegistryProcess:
             self._process = subprocess.Popen(
                 [str(self.program), "serve", str(self._settings)], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 if self._get("/v2/").status_code in (200, 401):
@@ -82,35 +84,32 @@ class RegistryProcess:
         """Ends it; starting again brings back what it held."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=PATIENCE)
             self._process = None
 
     def kill(self) -> None:
         """Ends it at once, whatever it is doing."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=PATIENCE)
             self._process = None
 
     def _get(self, path: str) -> httpx.Response:
         url = f"{'https' if self.speaks_tls else 'http'}://{self.address}{path}"
-        return httpx.get(url, trust_env=False, verify=self._trusted)
+        return httpx.get(url, timeout=PATIENCE, trust_env=False, verify=self._trusted)
 
     def tags(self, repository: str) -> dict[str, str]:
         """Every tag of a repository with its digest, asked without the engine."""
         url = f"http://{self.address}/v2/{repository}"
-        names = httpx.get(f"{url}/tags/list", trust_env=False).json().get("tags") or []
         kind = {"accept": "application/vnd.docker.distribution.manifest.v2+json"}
-        return {
-            name: httpx.head(f"{url}/manifests/{name}", headers=kind, trust_env=False).headers[
-                "docker-content-digest"
-            ]
-            for name in names
-        }
+        with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
+            names = client.get(f"{url}/tags/list").json().get("tags") or []
+            found = {name: client.head(f"{url}/manifests/{name}", headers=kind) for name in names}
+        return {name: answer.headers["docker-content-digest"] for name, answer in found.items()}
 
     def image_bytes(self, repository: str, digest: str) -> int:
         """What an image takes in the registry: its layers, compressed, and its configuration."""
         url = f"http://{self.address}/v2/{repository}/manifests/{digest}"
         kind = {"accept": "application/vnd.docker.distribution.manifest.v2+json"}
-        manifest = httpx.get(url, headers=kind, trust_env=False).json()
+        manifest = httpx.get(url, headers=kind, timeout=PATIENCE, trust_env=False).json()
         return sum(int(part["size"]) for part in (manifest["config"], *manifest["layers"]))

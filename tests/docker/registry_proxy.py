@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
+from tests.waiting import PATIENCE
+
 _HOP = ("content-length", "transfer-encoding", "connection")
 
 
@@ -34,6 +36,7 @@ class RegistryProxy:
                         f"http://{registry}{self.path}",
                         content=body,
                         headers=dict(self.headers.items()),
+                        timeout=PATIENCE,
                         trust_env=False,
                     )
                 if meets:

@@ -22,12 +22,15 @@ from ml_tasks.release.context import write_context
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.rollback import roll_back
 from ml_tasks.release.service_place import ServicePlace
+from ml_tasks.release.service_switch import FRONT_SECONDS
 from ml_tasks.release.serving_containers import LABEL
 from tests.builders import NO_CHAMPION
+from tests.docker.asking_client import AskingClient
 from tests.docker.light_release import in_production, said_to_be_tested
 from tests.docker.real_release import build_on
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import make_toy_run
+from tests.waiting import PATIENCE
 
 NGINX = "mammography-nginx:1"
 FRONT = Path(__file__).resolve().parents[2] / "docker" / "front.conf"
@@ -87,14 +90,19 @@ class ServingStack:
         most: where a test does not let the switch wait for that, it may be of one that has ended.
         That no answer fails in a real switch is seen by who asks all the while.
         """
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while True:
-            answer = httpx.get(f"{self.address}/ready", timeout=10, trust_env=False)
+            answer = httpx.get(f"{self.address}/ready", timeout=PATIENCE, trust_env=False)
             if answer.status_code == 200 or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_version"])
+
+    def asking(self) -> AskingClient:
+        """One that asks the front, which has forgotten by then whom a test before ended."""
+        time.sleep(FRONT_SECONDS)
+        return AskingClient(self.address)
 
     @property
     def address(self) -> str:
@@ -138,7 +146,7 @@ class ServingStack:
             volumes={str(FRONT): {"bind": "/etc/mammo/front.conf", "mode": "ro"}},
             **confined(1 << 30, 32),
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 url = f"http://{self.address_of(front)}:{PORT}/healthz"

@@ -29,10 +29,10 @@ from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.service_place import ServicePlace
 from ml_tasks.release.serving_containers import ALIAS, ServingContainers, Wanted
 from tests.counts import cases
-from tests.docker.asking_client import AskingClient
 from tests.docker.registry_process import RegistryProcess
 from tests.docker.serving_stack import NGINX, ServingStack, impatient
 from tests.toy_run import phantom
+from tests.waiting import PATIENCE, ended, until
 
 pytestmark = pytest.mark.docker
 
@@ -64,7 +64,7 @@ def stack(stack_of_module: ServingStack, registry: RegistryProcess) -> ServingSt
 @pytest.fixture
 def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks the front, so that nothing waits until it knows who serves."""
-    monkeypatch.setattr("ml_tasks.release.service_switch._FRONT_SECONDS", 0.0)
+    monkeypatch.setattr("ml_tasks.release.service_switch.FRONT_SECONDS", 0.0)
 
 
 def the_only(stack: ServingStack) -> Container:
@@ -75,7 +75,7 @@ def the_only(stack: ServingStack) -> Container:
 def test_the_first_release_serves_confined_and_the_same_again_changes_nothing(
     stack: ServingStack,
 ) -> None:
-    nothing = httpx.get(f"{stack.address}/v1/model", timeout=30, trust_env=False)
+    nothing = httpx.get(f"{stack.address}/v1/model", timeout=PATIENCE, trust_env=False)
     assert (nothing.status_code, nothing.json()["error"]) == (503, "no_release")
     done = stack.deploy()
     assert (done.version, done.digest, done.started) == (
@@ -104,7 +104,7 @@ def test_a_move_is_followed_without_a_failed_answer(
 ) -> None:
     stack.deploy()
     stack.production_is(stack.second)
-    with AskingClient(stack.address) as client:
+    with stack.asking() as client:
         done = stack.deploy()
         stop = len(client.answers)
         while len(client.answers) < stop + 20:
@@ -126,31 +126,50 @@ def test_a_move_is_followed_without_a_failed_answer(
 def test_an_answer_in_flight_at_the_switch_arrives(
     stack: ServingStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of many through the front, which draws who answers, and of one that is surely the old
+    one's: at its own address, and not wholly sent before the old one is told to end."""
     stack.deploy()
-    old = the_only(stack)
+    old = f"http://{stack.address_of(the_only(stack))}:{PORT}"
     stack.production_is(stack.second)
     film, answers, end = phantom(110, 3000, 2400), list[httpx.Response](), ServingContainers.end
+    ending = threading.Event()
 
-    def ask() -> None:
-        url, files = f"{stack.address}/v1/predict", [("file", ("film", film))] * 2
-        answers.append(httpx.post(url, files=files, timeout=60, trust_env=False))
+    def ask(address: str, held: bool = False) -> None:
+        files = [("file", ("film", film))] * 2
+        with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as http:
+            request = http.build_request("POST", "/v1/predict", files=files)
+            body = request.read()
 
-    # So many, since the front draws one of those that serve for each: one shall be the old one's.
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+            def parts() -> Iterator[bytes]:
+                yield body[:-1]
+                assert not held or ending.wait(PATIENCE)
+                yield body[-1:]
+
+            kind = {name: request.headers[name] for name in ("content-type", "content-length")}
+            answers.append(http.post("/v1/predict", content=parts(), headers=kind))
+
+    def of_old(line: str) -> bool:
+        found = httpx.get(f"{old}/metrics", timeout=PATIENCE, trust_env=False).text
+        return line in found.splitlines()
+
+    drawn = [threading.Thread(target=ask, args=(stack.address,)) for _ in range(8)]
+    direct = threading.Thread(target=ask, args=(old, True))
 
     def end_while_it_answers(*given: Any) -> None:
-        for thread in threads:
+        direct.start()
+        # The one that asks is one of them.
+        until(lambda: of_old("mammo_requests_in_flight 2.0"), "the old one has no request")
+        for thread in drawn:
             thread.start()
-        url = f"http://{stack.address_of(old)}:{PORT}/metrics"
-        while "mammo_queue_working 0" in httpx.get(url, trust_env=False).text:
-            assert any(thread.is_alive() for thread in threads), "the films were too few"
+        idle = "mammo_queue_working 0.0"
+        until(lambda: not (of_old(idle) and any(each.is_alive() for each in drawn)), idle)
+        ending.set()
         end(*given)
 
     monkeypatch.setattr(ServingContainers, "end", end_while_it_answers)
     stack.deploy()
-    for thread in threads:
-        thread.join(60)
-    assert [answer.status_code for answer in answers] == [200] * len(threads)
+    ended(direct, *drawn)
+    assert [answer.status_code for answer in answers] == [200] * (len(drawn) + 1)
     versions = {answer.json()["model_version"] for answer in answers}
     assert stack.first.version in versions
     assert stack.answers_as() == stack.second.version
@@ -163,10 +182,10 @@ def test_a_release_that_never_becomes_ready_leaves_the_old_one_serving(
     old = the_only(stack)
     stack.production_is(stack.stuck)
     with (
-        AskingClient(stack.address) as client,
+        stack.asking() as client,
         pytest.raises(ReleaseError, match="removed again; what served goes on") as refused,
     ):
-        follow_production(impatient(stack.config, 3), stack.engine, stack.place)
+        follow_production(impatient(stack.config, 15), stack.engine, stack.place)
     assert "still reading weights" in str(refused.value)
     assert (client.failed, client.versions) == ([], [stack.first.version])
     assert the_only(stack).id == old.id
@@ -211,7 +230,8 @@ def test_what_this_pipeline_did_not_ship_is_not_served(stack: ServingStack, unas
         stack.deploy()
     audit.write_bytes(lines)
     # Not by the front, which would keep its address for a second.
-    served = httpx.get(f"http://{stack.address_of(old)}:{PORT}/ready", trust_env=False).json()
+    url = f"http://{stack.address_of(old)}:{PORT}/ready"
+    served = httpx.get(url, timeout=PATIENCE, trust_env=False).json()
     assert (the_only(stack).id, served["model_version"]) == (old.id, stack.first.version)
     assert stack.deploy().version == stack.answers_as() == stack.second.version
 
@@ -237,7 +257,7 @@ def test_other_settings_of_the_service_make_it_start_anew(
     stack.deploy()
     keyed = ServicePlace(stack.network, stack.place.statistics, {"MAMMO_API_KEY": "Zr8-q2"})
     assert follow_production(stack.config, stack.engine, keyed).started
-    answer = httpx.get(f"{stack.address}/v1/model", trust_env=False)
+    answer = httpx.get(f"{stack.address}/v1/model", timeout=PATIENCE, trust_env=False)
     assert (answer.status_code, answer.json()["error"]) == (401, "unauthorized")
     assert "Zr8-q2" not in repr(keyed)
 
@@ -302,7 +322,7 @@ def in_a_process(
     file: Path, stack: ServingStack, at: str = "0"
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.docker.killed_deploy", str(file), stack.network, at]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def points(file: Path, stack: ServingStack) -> list[str]:
@@ -322,7 +342,7 @@ def test_killed_at_any_step_something_serves_and_the_next_run_tidies_up(
     save_config(stack.config, file)
     stack.deploy()
     left = dict[str, int]()
-    with AskingClient(stack.address) as client:
+    with stack.asking() as client:
         for number, at in enumerate(points(file, stack)):
             wanted = (stack.second, stack.first)[number % 2]
             stack.production_is(wanted)

@@ -25,6 +25,7 @@ from tests.docker.light_release import in_production, light_run
 from tests.docker.registry_process import RegistryProcess
 from tests.docker.registry_proxy import RegistryProxy
 from tests.toy_run import ToyRun
+from tests.waiting import PATIENCE, ended
 
 pytestmark = pytest.mark.docker
 
@@ -92,7 +93,7 @@ def test_a_worker_killed_at_any_step_leaves_production_or_the_whole_new_release(
 ) -> None:
     line.pushed(line.next())  # makes the signing key, which no later push does
     whole = line.next()
-    out, complaint = in_a_process(whole).communicate(timeout=120)
+    out, complaint = in_a_process(whole).communicate(timeout=PATIENCE)
     assert out, complaint
     steps = int(out)
     line.pushed(whole)
@@ -101,7 +102,7 @@ def test_a_worker_killed_at_any_step_leaves_production_or_the_whole_new_release(
     for at in points:
         toy = line.next()
         killed = in_a_process(toy, at)
-        killed.communicate(timeout=120)
+        killed.communicate(timeout=PATIENCE)
         assert killed.returncode == -9, f"step {at} of {steps}"
         line.is_whole(toy)
         line.pushed(toy)
@@ -116,12 +117,12 @@ def test_a_registry_killed_while_it_takes_a_layer(line: Line) -> None:
         save_config(toy.config.model_copy(update={"release": once}), toy.run.config)
         pushing = in_a_process(toy)
         uploads = line.registry.storage / f"docker/registry/v2/repositories/{line.image}/_uploads"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not any(uploads.glob("*/data")):
             assert time.monotonic() < deadline and pushing.poll() is None, pushing.communicate()
             time.sleep(0.002)
         line.registry.kill()
-        _, complaint = pushing.communicate(timeout=120)
+        _, complaint = pushing.communicate(timeout=PATIENCE)
         assert pushing.returncode == 1
         assert "PushError" in complaint and "production has not moved" in complaint
         line.registry.start()
@@ -186,8 +187,7 @@ def test_two_who_ship_at_once_do_not_both_move_production(line: Line) -> None:
     threads = [threading.Thread(target=ship, args=(toy,)) for toy in rivals]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
+    ended(*threads)
     assert outcomes.count("ProductionMoved") == 1
     (winner,) = [each for each in outcomes if each != "ProductionMoved"]
     moves = read_moves(rivals[0].config.paths.releases) or []

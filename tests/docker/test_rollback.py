@@ -30,6 +30,7 @@ from ml_tasks.release.rollback import roll_back
 from tests.docker.light_release import light_run, shipped
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun
+from tests.waiting import ended
 
 pytestmark = pytest.mark.docker
 
@@ -286,7 +287,7 @@ def test_movers_wait_for_one_another(place: Place) -> None:
         waiting.start()
         waiting.join(1)
         assert waiting.is_alive() and place.tags["production"] == place.third.digest
-    waiting.join(20)
+    ended(waiting)
     assert place.tags["production"] == place.second.digest
 
 

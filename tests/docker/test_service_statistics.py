@@ -16,6 +16,7 @@ from ml_tasks.monitoring.reference import read_reference
 from ml_tasks.monitoring.service_log import Window, read_statistics
 from ml_tasks.records import ImageRecord
 from tests.toy_run import phantom
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.docker
 
@@ -34,11 +35,11 @@ def test_what_the_service_judges_is_found_by_the_comparison(
     )
     try:
         for brightness in (70, 110, 150):
-            files = {"file": ("film.png", phantom(brightness))}
-            assert httpx.post(f"{address}/inference/predict", files=files).status_code == 200
+            url, files = f"{address}/inference/predict", {"file": ("film.png", phantom(brightness))}
+            assert httpx.post(url, files=files, timeout=PATIENCE).status_code == 200
         now = datetime.now(UTC) + timedelta(minutes=5)
         window = Window(built.version, now - timedelta(days=1), now)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         # An answer is on its way before its line is written.
         while (seen := read_statistics(folder, window)).images < 3:
             assert time.monotonic() < deadline, seen.line_counts()

@@ -147,7 +147,7 @@ def test_a_service_that_drops_what_it_has_taken_on_is_found(
 ) -> None:
     hasty, trials = starting(engine, toy, ["sh", "-c", _HASTY]), Trials()
     with running(engine, hasty, tmp_path) as started:
-        try_drain(started, phantom(90), SmokeLimits(drain_seconds=5), trials)
+        try_drain(started, phantom(90), SmokeLimits(drain_seconds=60), trials)
     said = failures(trials)
     assert "answer in flight at SIGTERM is none" in said
     assert "exit status is 3, the limit is 0" in said

@@ -31,6 +31,7 @@ from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.storage import sha256_file
 from tests.builders import toy_config
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -212,17 +213,15 @@ def test_a_check_that_hangs_or_breaks_is_a_finding_and_keeps_nobody_waiting() ->
     hung = threading.Event()
 
     def hangs() -> list[Finding]:
-        hung.wait(30)
-        return []
+        hung.wait(PATIENCE)
+        return [ok("b", "well")]
 
     def breaks() -> list[Finding]:
         raise ValueError("no sense in it")
 
-    begin = time.monotonic()
     checks = [("a", lambda: [ok("a", "well")]), ("b", hangs), ("c", breaks)]
-    found = side_by_side(checks, 0.5)
-    assert time.monotonic() - begin < 10
-    hung.set()
+    found = side_by_side(checks, 2)
+    hung.set()  # only now: had `hangs` been waited for, its finding would be among the others
     assert [each.state for each in found] == [State.OK, State.MEND, State.MEND]
     assert "no answer" in found[1].text
     assert "no sense in it" in found[2].text

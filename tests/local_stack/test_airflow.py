@@ -14,6 +14,7 @@ from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.airflow import POOLS, ensure_airflow, login
 from ml_tasks.local_stack.airflow_api import AirflowApi
 from ml_tasks.local_stack.demo import DAG_ID
+from tests.airflow.runs import PATIENCE
 
 if TYPE_CHECKING:
     from tests.conftest import LocalAirflow
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_every_part_is_healthy_and_the_dag_is_read(airflow: LocalAirflow) -> None:
     assert airflow.api.unhealthy() == []
-    airflow.api.wait_for_dag(DAG_ID)
+    airflow.api.wait_for_dag(DAG_ID, PATIENCE)
 
 
 def test_the_pools_exist_with_one_slot(airflow: LocalAirflow) -> None:
@@ -31,7 +32,8 @@ def test_the_pools_exist_with_one_slot(airflow: LocalAirflow) -> None:
 
 
 def test_nothing_is_shown_without_a_login(airflow: LocalAirflow) -> None:
-    answer = httpx.get(f"{airflow.settings.url}/api/v2/dags", trust_env=False)
+    url = f"{airflow.settings.url}/api/v2/dags"
+    answer = httpx.get(url, timeout=PATIENCE, trust_env=False)
     assert answer.status_code == 401
 
 

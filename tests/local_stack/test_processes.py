@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack import processes
 from ml_tasks.storage import write_bytes
+from tests.waiting import until
 
 # A parent with three children: a plain one, one in a process group of its own (as Airflow's tasks
 # are), and one that left the session and whose parent has ended (a daemon).
@@ -34,16 +33,9 @@ time.sleep(600)
 """
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
 def start(state: Path, name: str, code: str) -> processes.Started:
     started = processes.start(state, name, [sys.executable, "-c", code])
-    wait_until(lambda: "ready" in started.log.read_text())
+    until(lambda: "ready" in started.log.read_text(), "it never said that it is ready")
     return started
 
 
@@ -58,7 +50,7 @@ def alive(pid: int) -> bool:
 def test_stop_leaves_no_child_alive(tmp_path: Path) -> None:
     """Children in other process groups and sessions hold ports and files: none may stay."""
     started = start(tmp_path, "family", FAMILY)
-    wait_until(lambda: len(processes.members(started)) == 4)
+    until(lambda: len(processes.members(started)) == 4, "the family was never complete")
     family = processes.members(started)
     assert processes.stop(tmp_path, "family")
     assert [pid for pid in family if alive(pid)] == []
@@ -67,9 +59,9 @@ def test_stop_leaves_no_child_alive(tmp_path: Path) -> None:
 
 def test_orphans_are_ended_after_their_parent_died(tmp_path: Path) -> None:
     started = start(tmp_path, "family", FAMILY)
-    wait_until(lambda: len(processes.members(started)) == 4)
+    until(lambda: len(processes.members(started)) == 4, "the family was never complete")
     os.kill(started.pid, 9)
-    wait_until(lambda: not started.alive)
+    until(lambda: not started.alive, "it never ended")
     orphans = processes.members(started)
     assert len(orphans) == 3
     assert processes.stop(tmp_path, "family")
@@ -88,7 +80,7 @@ def test_a_reused_pid_is_never_killed(tmp_path: Path, changed: str) -> None:
     code = "import time; time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as other:
         ours = processes.start(tmp_path, "ours", [sys.executable, "-c", "pass"])
-        wait_until(lambda: not ours.alive)
+        until(lambda: not ours.alive, "it never ended")
         birth = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
         update: dict[str, object] = {"pid": other.pid, "birth": birth}
         update |= {"birth": birth - 1} if changed == "birth" else {"boot": "another"}
@@ -102,7 +94,7 @@ def test_a_reused_pid_is_never_killed(tmp_path: Path, changed: str) -> None:
 
 def test_what_runs_is_listed_and_logged(tmp_path: Path) -> None:
     started = start(tmp_path, "family", "print('ready', flush=True); input()")
-    wait_until(lambda: not started.alive)
+    until(lambda: not started.alive, "it never ended")
     assert [entry.name for entry in processes.listed(tmp_path)] == ["family"]
     assert processes.running(tmp_path, "family") is None
     assert "EOFError" in processes.tail(started.log, 3)

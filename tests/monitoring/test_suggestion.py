@@ -80,7 +80,8 @@ def test_in_the_cooldown_the_reason_is_shown_with_the_next_day(
     after(tmp_path, 0, policy)
     held = after(tmp_path, 13, policy)
     assert held.action is Action.NONE
-    assert f"on {TODAY:%Y-%m-%d}; next on {TODAY + timedelta(days=14):%Y-%m-%d}" in held.reason
+    noted = datetime.fromisoformat(read_audit(tmp_path)[0].at)  # midnight may have passed since
+    assert f"on {noted:%Y-%m-%d}; next on {noted + timedelta(days=14):%Y-%m-%d}" in held.reason
     assert held.reason.endswith("DRIFT: 5 of 10 figures have drifted")
     assert len(deeds(tmp_path)) == 1
     assert after(tmp_path, 15, policy).action is not Action.NONE

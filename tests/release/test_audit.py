@@ -33,6 +33,7 @@ from ml_tasks.release.statement import NAME as STATEMENT
 from ml_tasks.release.statement import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE
 from ml_tasks.storage import write_bytes
 from tests.builders import fill, small_disk
+from tests.waiting import ended
 
 
 @pytest.fixture
@@ -216,8 +217,7 @@ def test_completing_the_log_waits_for_whoever_moves_just_now(config: Config) -> 
         completing.start()
         completing.join(0.5)
         note_moved(releases, move, "ada")
-    completing.join(10)
-    assert not completing.is_alive()
+    ended(completing)
     assert [entry.who for entry in read_audit(releases) if entry.subject == "V3"] == ["ada"]
 
 

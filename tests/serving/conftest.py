@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from tests.toy_run import make_bundle
+from tests.waiting import PATIENCE
 
 LIMIT = 4 * 1024 * 1024
 
@@ -62,18 +63,23 @@ def served(
         )
     try:
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False
+            base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False
         ) as client:
             wait_for(client, "/health", 200)
             yield client, process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        try:
+            # What is at work ends first, though nobody waits for its answer any more.
+            process.wait(timeout=PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
 
 
-def wait_for(client: httpx.Client, path: str, status: int, seconds: float = 20) -> httpx.Response:
+def wait_for(client: httpx.Client, path: str, status: int) -> httpx.Response:
     """Asks until the status comes."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             answer = client.get(path)
@@ -85,12 +91,12 @@ def wait_for(client: httpx.Client, path: str, status: int, seconds: float = 20) 
         time.sleep(0.05)
 
 
-def lines_of(log: Path, event: str, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+def lines_of(log: Path, event: str, count: int) -> list[dict[str, Any]]:
     """The lines of an event in a service's log, once there are at least `count` of them.
 
     A line is written after its answer was sent.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while True:
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         found = [line for line in lines if line["event"] == event]

@@ -79,7 +79,7 @@ async def overloaded(port: int, rate: float, seconds: float) -> Answers:
 def test_four_times_the_sustainable_load_is_survived(tmp_path: Path) -> None:
     bundle = slow_bundle(tmp_path, products=1)
     with served(bundle, tmp_path / "log", MAMMO_QUEUE="8") as (client, process):
-        wait_for(client, "/ready", 200, seconds=60)
+        wait_for(client, "/ready", 200)
         port = client.base_url.port
         assert port is not None
         rate = asyncio.run(sustained(port, 3))

@@ -15,6 +15,7 @@ from ml_tasks.inference.overlay import overlay_png
 from ml_tasks.release.serving_base import serving_sources
 from ml_tasks.serving.access import GUARDED
 from ml_tasks.serving.page.routes import legend_png
+from tests.waiting import PATIENCE
 
 FILES = ("page.css", "page.js", "words.js", "en.js", "fr.js", "icon.svg", "legend.png")
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png"}
@@ -73,7 +74,7 @@ def test_a_file_that_did_not_change_is_not_sent_again(service: httpx.Client) -> 
 def test_no_other_file_can_be_fetched(service: httpx.Client, path: str) -> None:
     """Sent as it stands: a client of its own would tidy the path up first."""
     address = (service.base_url.host, service.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
         request = f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
         connection.sendall(request.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))

@@ -10,6 +10,7 @@ import pytest
 
 from ml_tasks.errors import ConfigError
 from ml_tasks.serving.settings import Settings
+from tests.waiting import PATIENCE
 
 NUMBERS = (
     "PORT",
@@ -90,7 +91,7 @@ def test_the_service_ends_with_status_2_and_names_it(name: str, tmp_path: Path) 
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode == 2
     assert f"{name} is '{tmp_path}'" in done.stderr and "Traceback" not in done.stderr

@@ -11,12 +11,13 @@ from ml_tasks.inference import scorer
 from ml_tasks.inference.predictor import Predictor
 from ml_tasks.serving.loading import LoadingRelease
 from tests.toy_run import METRICS, make_bundle, phantom
+from tests.waiting import PATIENCE
 
 
 def loaded(bundle: Path) -> LoadingRelease:
     release = LoadingRelease(bundle)
     release.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while release.predictor is None or not release.complete:
         assert not release.broken, release.reason
         assert time.monotonic() < deadline

@@ -15,7 +15,14 @@ from ml_tasks.local_stack.demo import DAG_ID
 from ml_tasks.run_paths import RunPaths
 from tests.airflow.shared_runs import OPEN_GATE
 from tests.counts import cases
-from tests.stack.running_stack import RunningStack, start_stack, stop_stack
+from tests.stack.running_stack import (
+    HEARTBEAT_TIMEOUT,
+    TEAM_HEARTBEAT_TIMEOUT,
+    RunningStack,
+    notice_dead_workers_after,
+    start_stack,
+    stop_stack,
+)
 from tests.stack.small_disk import small_disk
 
 HERE = Path(__file__).parent
@@ -69,6 +76,14 @@ def running_stack(
         running = start_stack(root, OVERRIDES, {})
         yield running
         stop_stack(running)
+
+
+@pytest.fixture(scope="module")
+def soon_noticed(running_stack: RunningStack) -> Iterator[None]:
+    """For modules that kill workers: the scheduler notices a dead one in half a minute."""
+    notice_dead_workers_after(running_stack, HEARTBEAT_TIMEOUT)
+    yield
+    notice_dead_workers_after(running_stack, TEAM_HEARTBEAT_TIMEOUT)
 
 
 @pytest.fixture(autouse=True)

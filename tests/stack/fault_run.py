@@ -31,16 +31,14 @@ class FaultRun:
     run_id: str
     paths: RunPaths = field(repr=False)
 
-    def wait_until(
-        self, words: str, reached: Callable[[], object], seconds: float = PATIENCE
-    ) -> None:
+    def wait_until(self, words: str, reached: Callable[[], object]) -> None:
         """Returns as soon as `reached` says so: what it looks at must change within the stage."""
         begin = asked = time.monotonic()
         while not reached():
             if time.monotonic() - asked > LOOK_SECONDS:
                 assert not self._failed(), f"{self.run_id} has failed, so never: {words}"
                 asked = time.monotonic()
-            assert asked - begin < seconds, f"not seen in {seconds:g} s: {words}"
+            assert asked - begin < PATIENCE, f"not seen in {PATIENCE:g} s: {words}"
             time.sleep(0.02)
 
     def _failed(self) -> bool:
@@ -69,6 +67,11 @@ class FaultRun:
         """The latest try of a task as Airflow knows it."""
         tasks = self.stack.api.tasks(DAG_ID, self.run_id)
         return next(each for each in tasks if (each.task_id, each.map_index) == (task_id, shard))
+
+    def epochs(self) -> int:
+        """How many are complete, as the newest checkpoint says; 0 once training is over."""
+        files = self.paths.checkpoint.glob("epoch-*.ckpt")
+        return max((int(file.stem[-5:]) for file in files), default=0)
 
     def kill_worker_of(self, task: TaskInstance, service: str) -> float:
         """SIGKILL to the worker that runs a task; the moment."""

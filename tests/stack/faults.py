@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from ml_tasks.release.champion import PRODUCTION
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.registry_api import Registry
 from ml_tasks.run_paths import RECORD
-from tests.stack.running_stack import CHECKOUT, RunningStack
+from tests.stack.running_stack import CHECKOUT, RUN_SECONDS, RunningStack
+from tests.waiting import ended
 
 RECORDED = CHECKOUT / ".local" / "faults.jsonl"
 # What a recovery may wait for that a team's stack does in minutes and a test in seconds.
@@ -45,6 +47,7 @@ def record(fault: Fault) -> None:
     """Prints a fault as a row, and keeps it for the table of docs/faults.md."""
     print(f"\n| {fault.stage} | {fault.fault} | {fault.happened} | {fault.seconds:.1f} s |")  # noqa: T201 - the row that the table is made of
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    test = re.sub(r"@\w+$", "", test)  # the group, where tests run side by side
     when = datetime.now(UTC).isoformat(timespec="seconds")
     line = {**asdict(fault), "seconds": round(fault.seconds, 1), "test": test, "when": when}
     RECORDED.parent.mkdir(exist_ok=True)
@@ -52,11 +55,9 @@ def record(fault: Fault) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def wait_for_try(
-    running: RunningStack, run_id: str, task: str, number: int, seconds: float = 300
-) -> TaskInstance:
+def wait_for_try(running: RunningStack, run_id: str, task: str, number: int) -> TaskInstance:
     """Returns once the task runs in its try `number`, or has ended well in it."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + RUN_SECONDS
     while True:
         found = running.tasks(run_id).get(task)
         if found is not None and found.try_number >= number:
@@ -90,7 +91,7 @@ class ProductionWatcher:
 
     def stop(self) -> None:
         self._end.set()
-        self._thread.join(60)
+        ended(self._thread)
 
     def _watch(self) -> None:
         while not self._end.is_set():

@@ -21,7 +21,7 @@ from ml_tasks.records import STAGES
 from ml_tasks.run_paths import RECORD, RunPaths
 from ml_tasks.storage import sha256_file, write_bytes
 from tests.airflow.shared_runs import OPEN_GATE
-from tests.stack.running_stack import RunningStack
+from tests.stack.running_stack import RUN_SECONDS, RunningStack
 
 DATA = "data/small"  # below the shared volume
 PATIENTS = 40  # enough for both classes in every split
@@ -29,7 +29,7 @@ PATIENTS = 40  # enough for both classes in every split
 
 @dataclass(frozen=True)
 class QuickRuns:
-    """Runs of the retraining on a few films; each lasts about a minute."""
+    """Runs of the retraining on a few films; each lasts a minute to six, as the machine is."""
 
     stack: RunningStack
     raw: Path  # where their films lie, on this machine
@@ -38,9 +38,9 @@ class QuickRuns:
         """Starts a run; gives its id."""
         return self.stack.trigger({"epochs": 1, **form})
 
-    def finish(self, run_id: str, seconds: float = 600) -> DagRun:
+    def finish(self, run_id: str) -> DagRun:
         """Waits for the end of a run, also while a service that it needs is away."""
-        until(lambda: self.stack.api.run(DAG_ID, run_id).ended, f"{run_id} to end", seconds)
+        until(lambda: self.stack.api.run(DAG_ID, run_id).ended, f"{run_id} to end")
         return self.stack.api.run(DAG_ID, run_id)
 
     def states(self, run_id: str) -> dict[str, tuple[str | None, int]]:
@@ -80,16 +80,16 @@ def settings_of(stack: RunningStack, overrides: dict[str, Any]) -> Iterator[None
         write_bytes(path, before)
 
 
-def until(what: Callable[[], object], named: str, seconds: float = 300) -> float:
+def until(what: Callable[[], object], named: str) -> float:
     """Returns the moment (monotonic) at which `what` holds; no answer of Airflow is a No."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + RUN_SECONDS
     while True:
         try:
             if what():
                 return time.monotonic()
         except (StackError, httpx.HTTPError):
             pass
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {named}"
+        assert time.monotonic() < deadline, f"waited {RUN_SECONDS} s for {named}"
         time.sleep(0.3)
 
 

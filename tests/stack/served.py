@@ -7,14 +7,14 @@ import time
 import httpx
 
 from ml_tasks.release.ledger import read_moves
-from tests.stack.running_stack import RunningStack
+from tests.stack.running_stack import RUN_SECONDS, RunningStack
 
 
-def wait_until_served(stack: RunningStack, seconds: float = 240) -> str:
+def wait_until_served(stack: RunningStack) -> str:
     """Returns the version that the service answers with, once it is the one in production."""
     moves = read_moves(stack.config.paths.releases)
     assert moves, "nothing was ever released"
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + RUN_SECONDS
     while (found := _model(stack)).get("model_version") != moves[-1].version:
         assert time.monotonic() < deadline, f"not {moves[-1].version} answers, but {found}"
         time.sleep(0.5)

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.records import TrainRecord
 from tests.stack.fault_run import FaultRun, begin_fault_run
 from tests.stack.faults import Fault, record
-from tests.stack.running_stack import HEARTBEAT_TIMEOUT, RunningStack
+from tests.stack.running_stack import RunningStack
 from tests.stack.test_stopped_stack import wait_for_api
 
 pytestmark = pytest.mark.full
 
 AWAY = 120.0  # seconds
 NEXT_TRY = 40.0  # within which a scheduler that takes a task for dead says so, and begins anew
-TEAM = 240  # MAMMO_HEARTBEAT_TIMEOUT as docker-compose.yaml has it
 
 
-@pytest.fixture
-def patient_stack(running_stack: RunningStack) -> Iterator[RunningStack]:
-    """The stack with a team's patience with a worker that does not answer."""
-    _notice_dead_workers_after(running_stack, TEAM)
-    yield running_stack
-    _notice_dead_workers_after(running_stack, HEARTBEAT_TIMEOUT)
-
-
-def _notice_dead_workers_after(stack: RunningStack, seconds: int) -> None:
-    change_settings(stack.project, {"MAMMO_HEARTBEAT_TIMEOUT": str(seconds)})
-    stack.compose.output("up", "--detach", "--no-deps", "scheduler")
-
-
-def test_training_goes_on_in_the_same_try(patient_stack: RunningStack) -> None:
-    run = begin_fault_run(patient_stack, seed=106, epochs=60, push=False)
+def test_training_goes_on_in_the_same_try(running_stack: RunningStack) -> None:
+    run = begin_fault_run(running_stack, seed=106, epochs=60, push=False)
     before, during = _away(run)
     assert during > before, "no epoch was completed while the api-server was away"
     assert not run.paths.has(TrainRecord), "training was over before the api-server came back"
@@ -43,9 +27,9 @@ def test_training_goes_on_in_the_same_try(patient_stack: RunningStack) -> None:
 
 
 def test_a_training_that_ends_meanwhile_counts_when_the_api_server_is_back(
-    patient_stack: RunningStack,
+    running_stack: RunningStack,
 ) -> None:
-    run = begin_fault_run(patient_stack, seed=107, epochs=2, push=False)
+    run = begin_fault_run(running_stack, seed=107, epochs=2, push=False)
     _away(run)
     assert run.paths.has(TrainRecord), "training was not over before the api-server came back"
     _goes_on(run, "what ended meanwhile counted, once it was back")
@@ -56,12 +40,12 @@ def test_a_training_that_ends_meanwhile_counts_when_the_api_server_is_back(
 
 def _away(run: FaultRun) -> tuple[int, int]:
     """Stops the api-server for AWAY once an epoch is complete; how many were before, and after."""
-    run.wait_until("an epoch is complete", lambda: _epochs(run) > 0)
-    before = _epochs(run)
+    run.wait_until("an epoch is complete", lambda: run.epochs() > 0)
+    before = run.epochs()
     run.stack.compose.output("stop", "api-server")
     end = time.monotonic() + AWAY
-    run.wait_until("two minutes are over", lambda: time.monotonic() > end, AWAY + 10)
-    during = _epochs(run)
+    run.wait_until("two minutes are over", lambda: time.monotonic() > end)
+    during = run.epochs()
     run.stack.compose.output("start", "api-server")
     return before, during
 
@@ -77,9 +61,3 @@ def _goes_on(run: FaultRun, happened: str) -> None:
         time.sleep(1)
     assert task.state in ("running", "success") and task.try_number == 1, task
     record(Fault("train", "api-server gone for two minutes", happened, seconds))
-
-
-def _epochs(run: FaultRun) -> int:
-    """How many epochs are complete, as the newest checkpoint says; 0 once training is over."""
-    files = run.paths.checkpoint.glob("epoch-*.ckpt")
-    return max((int(file.stem[-5:]) for file in files), default=0)

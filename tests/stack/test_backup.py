@@ -18,13 +18,16 @@ from ml_tasks.deployment.restore import restore
 from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.deployment.streams import output_of
 from tests.stack.conftest import Released
-from tests.stack.running_stack import PORTS, RunningStack
+from tests.stack.quick_runs import until
+from tests.stack.running_stack import PORTS, RUN_SECONDS, RunningStack
+from tests.stack.tracked import tracked_runs
 
 # What a new machine sets of its own; all else, every secret too, comes out of the archive.
 OF_THE_MACHINE = (
     "COMPOSE_PROJECT_NAME", "MAMMO_SHARED", "MAMMO_PROFILES", "AIRFLOW_BASE_URL", *PORTS,
 )  # fmt: skip
 CONNECTION = ("airflow", "connections")
+WAITING = "mammography_housekeeping"  # of a minute, on the queue of the builder
 
 
 @dataclass(frozen=True)
@@ -68,31 +71,17 @@ def runs_in_database(running: RunningStack) -> dict[str, str]:
 
 
 def files_of(folder: Path) -> dict[str, str]:
+    """Every file's hash; what a writer was at when it was killed is nobody's, and in no backup."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(".lock")
+        if path.is_file() and path.suffix not in (".tmp", ".lock")
     }
 
 
-def tracked_runs(running: RunningStack) -> dict[str, float]:
-    """MLflow's runs by name, as its own server tells them."""
-    url = f"{running.url('MLFLOW_PORT')}/api/2.0/mlflow"
-    with httpx.Client(trust_env=False, timeout=60) as client:
-        listed = client.post(f"{url}/experiments/search", json={"max_results": 50}).json()
-        ids = [each["experiment_id"] for each in listed["experiments"]]
-        asked = {"experiment_ids": ids, "max_results": 100}
-        found = client.post(f"{url}/runs/search", json=asked).json().get("runs", [])
-    return {
-        f"{run['info']['run_name']} {metric['key']}": metric["value"]
-        for run in found
-        for metric in run["data"].get("metrics", [])
-    }
-
-
-def served_version(running: RunningStack, seconds: float = 240) -> str:
+def served_version(running: RunningStack) -> str:
     """Waits until the service answers, and gives the version that does."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + RUN_SECONDS
     while True:
         try:
             answer = httpx.get(f"{running.url('SERVICE_PORT')}/ready", trust_env=False, timeout=10)
@@ -103,6 +92,20 @@ def served_version(running: RunningStack, seconds: float = 240) -> str:
             seen = str(error)
         assert time.monotonic() < deadline, f"nothing serves: {seen}"
         time.sleep(1)
+
+
+def queued_run(running: RunningStack) -> str:
+    """A run whose first task waits in Redis for a worker, as a box may be off for days."""
+    running.compose.output("stop", "builder")
+    running.api.wait_for_dag(WAITING, RUN_SECONDS)
+    running.api.pause(WAITING, False)
+    run_id = running.api.trigger(WAITING, {}).dag_run_id
+    until(lambda: "queued" in states(running, run_id), "a task to be queued")
+    return run_id
+
+
+def states(running: RunningStack, run_id: str) -> set[str | None]:
+    return {task.state for task in running.api.tasks(WAITING, run_id)}
 
 
 @pytest.mark.full  # `make test` restores a smaller stack: tests/deployment/test_restore.py
@@ -119,6 +122,7 @@ def test_a_destroyed_stack_comes_back_from_its_backup(
     assert released.run.dag_run_id in before.runs
     assert before.tracked and before.artefacts
     own = {name: compose.settings[name] for name in OF_THE_MACHINE if name in compose.settings}
+    waiting = queued_run(running)
     kept = back_up(project, tmp_path, said.append)
 
     stack.down(project, said.append)
@@ -140,5 +144,7 @@ def test_a_destroyed_stack_comes_back_from_its_backup(
     told = compose.exec("scheduler", [*CONNECTION, "get", "kept", "--output", "json"])
     assert "fernet-secret" in told, "the Fernet key is another"
     assert (running.paths(released.run.dag_run_id).root / "evaluate").is_dir()
+    until(lambda: running.api.run(WAITING, waiting).ended, "what was queued to end")
+    assert running.api.run(WAITING, waiting).state == "success"
     with capsys.disabled():
         print("\n".join(["", *said]))  # noqa: T201

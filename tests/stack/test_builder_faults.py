@@ -14,6 +14,7 @@ from tests.stack.fault_run import PATIENCE, FaultRun, begin_fault_run
 from tests.stack.faults import ProductionWatcher, registry_read, watched_production
 from tests.stack.running_stack import RunningStack
 
+pytestmark = pytest.mark.usefixtures("soon_noticed")
 _UPLOADS = "/var/lib/registry/docker/registry/v2/repositories/{image}/_uploads"
 
 

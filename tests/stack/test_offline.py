@@ -14,28 +14,20 @@ import pytest
 from ml_tasks.deployment.bundle import make_bundle
 from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.deployment.stack import stack
-from ml_tasks.local_stack import processes
-from ml_tasks.local_stack.engine import DOCKERD, start_dockerd
 from tests.stack.running_stack import CHECKOUT
+from tests.stack.second_host import lone_engine
 
 pytestmark = [
     pytest.mark.full,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a second engine"),
 ]
 
-ALONE = 'ip link set lo up; exec dockerd "$@"'  # its own address, and no other
-
 
 @pytest.fixture
 def engine_offline(short_folder: Path) -> Iterator[str]:
     """An engine with folders and a network of its own: no address but that of itself."""
-    state, host = short_folder / "state", f"unix://{short_folder}/docker.sock"
-    folders = {name: str(short_folder / name) for name in ("data-root", "exec-root")}
-    options = [word for name, place in folders.items() for word in (f"--{name}", place)]
-    options += ["--pidfile", str(short_folder / "docker.pid")]
-    start_dockerd(state, host, options, ("unshare", "--net", "sh", "-c", ALONE, "dockerd"))
-    yield host
-    processes.stop(state, DOCKERD, grace=30)
+    with lone_engine(short_folder) as engine:
+        yield engine.host
 
 
 def unpacked(bundle: Path, folder: Path) -> Path:

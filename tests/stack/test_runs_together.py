@@ -18,6 +18,7 @@ from ml_tasks.release.ledger import read_moves
 from tests.stack.conftest import Released
 from tests.stack.faults import watched_production
 from tests.stack.quick_runs import PATIENTS, QuickRuns, assert_of_one_run, quick_runs, until
+from tests.stack.running_stack import RUN_SECONDS, RunningStack
 from tests.stack.served import wait_until_served
 
 pytestmark = pytest.mark.full
@@ -82,12 +83,13 @@ def test_data_announced_during_a_run_are_the_next_ones_alone(growing: QuickRuns)
     add_patients(growing, PATIENTS, 4)
     announced = films(growing)
     (raw / READY).touch()
-    seen = {run.dag_run_id for run in stack.api.runs(DAG_ID)}
+    seen = run_ids(stack)
     look(growing)
     assert stack.tasks(running)["push_model"].state != "success", "the run had ended by then"
     shutil.copy(raw / "Positive" / "phantom_001_1.png", raw / LATE)
-    until(lambda: {run.dag_run_id for run in stack.api.runs(DAG_ID)} - seen, "the next run")
-    (following,) = {run.dag_run_id for run in stack.api.runs(DAG_ID)} - seen
+    # Airflow makes it once the one that goes on has ended: as long as that one may take.
+    until(lambda: run_ids(stack) - seen, "the next run")
+    (following,) = run_ids(stack) - seen
     ended = [growing.finish(running), growing.finish(following)]
     assert [run.state for run in ended] == ["success"] * 2, growing.states(following)
     assert [run.run_type for run in ended] == ["manual", "asset_triggered"]
@@ -97,6 +99,11 @@ def test_data_announced_during_a_run_are_the_next_ones_alone(growing: QuickRuns)
     assert stack.paths(following).load(ValidationRecord).snapshot
     for run_id in (running, following):
         assert_of_one_run(stack.paths(run_id))
+
+
+def run_ids(stack: RunningStack) -> set[str]:
+    """The retrainings so far."""
+    return {run.dag_run_id for run in stack.api.runs(DAG_ID)}
 
 
 def films(growing: QuickRuns) -> set[str]:
@@ -125,7 +132,7 @@ def add_patients(growing: QuickRuns, first: int, count: int) -> None:
 def look(growing: QuickRuns) -> None:
     """Lets the DAG that looks for new data take the flag."""
     api = growing.stack.api
-    api.wait_for_dag(NEW_DATA)
+    api.wait_for_dag(NEW_DATA, RUN_SECONDS)
     api.trigger(NEW_DATA, {})
     api.pause(NEW_DATA, False)
     until(lambda: not (growing.raw / READY).exists(), "the flag to be taken")

@@ -15,6 +15,8 @@ from tests.stack.running_stack import RunningStack
 from tests.stack.test_builder_faults import kill_builder_in_build, shipped
 from tests.stack.undisturbed import cleaned_hashes, undisturbed
 
+pytestmark = pytest.mark.usefixtures("soon_noticed")
+
 
 def kill_cleaning_worker(run: FaultRun) -> None:
     """SIGKILL in the middle of a shard; its films are cleaned in another try."""
@@ -35,10 +37,10 @@ def kill_cleaning_worker(run: FaultRun) -> None:
 
 def kill_training_worker(run: FaultRun) -> int:
     """SIGKILL after the first complete epoch, in a later one; how many were complete."""
-    run.wait_until("an epoch is complete", lambda: any(run.paths.checkpoint.glob("epoch-*.ckpt")))
+    run.wait_until("an epoch is complete", lambda: run.epochs() > 0)
     task = run.task("train")
     at = run.kill_worker_of(task, "cpu-worker")
-    complete = max(int(file.stem[-5:]) for file in run.paths.checkpoint.glob("epoch-*.ckpt"))
+    complete = run.epochs()
     assert not run.paths.stage("train").exists(), "training was over before it was killed"
     happened = "training went on after its last complete epoch"
     run.goes_on(at, task, "kill -9 of the GPU worker in the middle of an epoch", happened)

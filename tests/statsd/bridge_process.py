@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from ml_tasks.local_stack.ports import free_ports
+from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "docker" / "airflow-metrics.env"
@@ -35,7 +36,8 @@ class RunningBridge:
         return {**told, **{f"AIRFLOW__METRICS__STATSD_{k}": v for k, v in here.items()}}
 
     def text(self) -> str:
-        return httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        return httpx.get(url, timeout=PATIENCE, trust_env=False).text
 
     def value(self, name: str) -> float:
         """Of the series with exactly this name and these labels."""
@@ -56,11 +58,11 @@ def running_bridge(*arguments: str) -> Iterator[RunningBridge]:
         yield bridge
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0, process.communicate()[1]
+        assert process.wait(timeout=PATIENCE) == 0, process.communicate()[1]
 
 
 def _wait_until_it_answers(bridge: RunningBridge, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             bridge.text()

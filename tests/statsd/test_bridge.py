@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.statsd.bridge_process import RunningBridge, running_bridge
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def send(bridge: RunningBridge, *packets: bytes) -> None:
 
 
 def wait_for(bridge: RunningBridge, name: str, value: float) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while name not in bridge.text() or bridge.value(name) != value:
         assert time.monotonic() < deadline, f"{name} never was {value}:\n{bridge.text()}"
         time.sleep(0.05)
@@ -46,10 +47,11 @@ def test_what_cannot_be_read_is_counted_and_the_rest_goes_on(bridge: RunningBrid
 
 def test_a_burst_of_a_whole_pipeline_is_not_lost(bridge: RunningBridge) -> None:
     """Far more at once than Airflow sends: about 20 lines a second when idle."""
-    for _ in range(20):
-        send(bridge, *[b"airflow.burst:1|c"] * 50)
-        time.sleep(0.02)
-    wait_for(bridge, "airflow_burst_total", 1000)
+    # The kernel holds some 250 packets for a bridge whose turn has not come; more are lost, and
+    # how soon its turn comes is up to whatever else the machine does.
+    for count in range(1, 11):
+        send(bridge, *[b"airflow.burst:1|c"] * 100)
+        wait_for(bridge, "airflow_burst_total", 100 * count)
 
 
 def test_it_measures_the_volume(bridge: RunningBridge, tmp_path: Path) -> None:
@@ -64,6 +66,6 @@ def test_it_measures_the_volume(bridge: RunningBridge, tmp_path: Path) -> None:
 def test_a_taken_port_is_named(bridge: RunningBridge) -> None:
     command = [sys.executable, "-m", "ml_tasks.statsd", "--host", "127.0.0.1"]
     command += ["--statsd-port", str(bridge.statsd_port), "--port", str(bridge.port)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 1
     assert f"{bridge.statsd_port} (udp)" in ended.stderr and "--statsd-port" in ended.stderr

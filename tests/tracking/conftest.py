@@ -19,14 +19,20 @@ from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.tracking.place import QUIET, URI, environment_for_mlflow
 from ml_tasks.tracking.process import register_apart
 from tests.tracking.proxy import Proxy, proxy
+from tests.waiting import PATIENCE
+
+ANSWERS = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 
 @pytest.fixture(autouse=True)
 def no_other_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the environment decides where the tests' runs are noted."""
+    """Nothing of the environment decides where the tests' runs are noted.
+
+    A server that does answer may take its time, on a busy machine.
+    """
     monkeypatch.delenv(URI, raising=False)
-    bounds = environment_for_mlflow({})
-    for name in (*QUIET, "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+    bounds = environment_for_mlflow({}) | {ANSWERS: f"{PATIENCE:.0f}"}
+    for name in (*QUIET, ANSWERS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
         monkeypatch.setenv(name, bounds[name])
 
 
@@ -36,7 +42,7 @@ def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("blank")
     paths = PathsConfig(tracking=root, runs=root / "runs")
     config = Config(paths=paths, tracking=TrackingConfig(experiment="blank"))
-    outcome = register_apart(config, ["of no run"], 120)
+    outcome = register_apart(config, ["of no run"], PATIENCE)
     assert set(outcome.failed) == {"of no run"}, outcome
     return config.paths.tracking / "mlflow.db"
 
@@ -71,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _wait(state: Path, address: str) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             if httpx.get(f"{address}/health", trust_env=False).status_code == 200:

@@ -18,9 +18,16 @@ from ml_tasks.records import Decision
 from ml_tasks.sequences import run_stage
 from ml_tasks.tracking.hook import noted
 from ml_tasks.tracking.notes import facts_of, pending_runs
-from ml_tasks.tracking.place import URI
+from ml_tasks.tracking.place import URI, environment_for_mlflow
 from tests.toy_run import ToyRun
+from tests.tracking.conftest import ANSWERS
 from tests.tracking.runs import client_of, noted_runs, told_run
+
+
+@pytest.fixture(autouse=True)
+def own_patience(no_other_mlflow: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the product: a server that never answers must cost seconds."""
+    monkeypatch.setenv(ANSWERS, environment_for_mlflow({})[ANSWERS])
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from tests.tracking.runs import (
     told_run,
     write_metrics,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -153,9 +153,7 @@ def test_the_process_that_sets_the_alias_goes_on_by_itself(tmp_path: Path) -> No
     moved_to(first.config.paths.releases, older.version)
     assert _serving(client) == newer.version
     told = register_meanwhile(first.config)
-    deadline = time.monotonic() + 60
-    while not told.read_text() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    until(told.read_text, "it never told of its end")
     assert Outcome.model_validate_json(told.read_text()).complete
     assert _serving(client) == older.version
 

@@ -16,6 +16,7 @@ from ml_tasks.tracking.process import register_apart
 from ml_tasks.tracking.registration import register
 from tests.tracking.conftest import Server
 from tests.tracking.runs import noted_runs, release, told_run
+from tests.waiting import PATIENCE
 
 
 def test_a_run_and_its_release_are_noted_at_a_server(
@@ -46,7 +47,7 @@ def test_user_and_password_of_the_address_are_used_and_not_told(
     monkeypatch.setenv(URI, f"http://worker:s3cret@localhost:{port}")
     assert register(toy.config, ["with login"]).where == server.address
     monkeypatch.setenv(URI, f"http://worker:s3cret@no-such-host.invalid:{port}")
-    outcome = register_apart(toy.config, ["with login"], 120)
+    outcome = register_apart(toy.config, ["with login"], PATIENCE)
     assert "no-such-host.invalid" in outcome.unreachable
     assert "s3cret" not in outcome.model_dump_json() + outcome.advice("with login")
 
@@ -65,6 +66,7 @@ def test_the_page_shows_what_was_noted_in_the_file_beside_it(
     page = httpx.get(
         f"{server.address}/get-artifact",
         params={"run_uuid": run.info.run_id, "path": "evaluation/metrics.json"},
+        timeout=PATIENCE,
         trust_env=False,
     )
     assert page.content == (toy.run.stage("evaluate") / "metrics.json").read_bytes()
@@ -74,7 +76,6 @@ def test_a_request_under_another_hosts_name_is_refused(server: Server) -> None:
     """A page on the web must not reach MLflow through the browser of somebody here."""
     search = f"{server.address}/api/2.0/mlflow/experiments/search"
     for host, status in (("evil.example", 403), (urlsplit(server.address).netloc, 200)):
-        answer = httpx.post(
-            search, json={"max_results": 1}, headers={"Host": host}, trust_env=False
-        )
+        headers, asked = {"Host": host}, {"max_results": 1}
+        answer = httpx.post(search, json=asked, headers=headers, timeout=PATIENCE, trust_env=False)
         assert answer.status_code == status

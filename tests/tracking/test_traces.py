@@ -15,6 +15,7 @@ from ml_tasks.tracking.registration import register
 from tests.tracking.conftest import Server
 from tests.tracking.proxy import proxy
 from tests.tracking.runs import release, told_run
+from tests.waiting import PATIENCE
 
 
 def test_of_patients_and_folders_nothing_is_told(tmp_path: Path, database: Path) -> None:
@@ -51,11 +52,12 @@ def test_no_outside_address_is_called(
             monkeypatch.delenv(name)
         for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
             monkeypatch.delenv(name, raising=False)
-        assert register_apart(toy.config, [toy.run.run_id], 120).complete
+        assert register_apart(toy.config, [toy.run.run_id], PATIENCE).complete
     assert outside.calls == []
 
 
 def test_the_server_and_its_page_call_nobody_either(server: Server) -> None:
     for path in ("/", "/ajax-api/3.0/mlflow/ui-telemetry"):
-        httpx.get(f"{server.address}{path}", trust_env=False).raise_for_status()
+        url = f"{server.address}{path}"
+        httpx.get(url, timeout=PATIENCE, trust_env=False).raise_for_status()
     assert server.outside.calls == []

@@ -52,6 +52,7 @@ class PackageLayer:
 AIRFLOW = PackageLayer("airflow", "requirements/airflow.txt")
 CPU = PackageLayer("cpu", "requirements/cpu.txt", below=AIRFLOW)
 GPU = PackageLayer("gpu", "requirements/gpu.txt", below=AIRFLOW)
+KUBERNETES = PackageLayer("kubernetes", "requirements/kubernetes.txt", below=AIRFLOW)
 
 
 def bootstrap() -> tuple[LockEntry, ...]:

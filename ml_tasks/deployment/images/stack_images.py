@@ -18,6 +18,7 @@ from ml_tasks.deployment.images.package_layer import (
     AIRFLOW,
     CPU,
     GPU,
+    KUBERNETES,
     PackageLayer,
     ensure_layer,
     layer_reference,
@@ -46,6 +47,7 @@ ROLES = {
     "airflow": Role("mammography-airflow", AIRFLOW),
     "cpu": Role("mammography-cpu", CPU),
     "gpu": Role("mammography-gpu", GPU),
+    "kubernetes": Role("mammography-kubernetes", KUBERNETES),  # docs/kubernetes.md
 }
 USUAL = ("airflow", "cpu")
 

@@ -16,11 +16,11 @@ from operators.lateness import late_after
     deadline=late_after(timedelta(seconds=2)),
 )
 def late() -> None:
-    @task(execution_timeout=timedelta(minutes=5))
+    @task(execution_timeout=timedelta(hours=1))
     def wait() -> None:
         import time
 
-        time.sleep(240)  # until the test ends the run
+        time.sleep(3000)  # until the test ends the run
 
     wait()
 
