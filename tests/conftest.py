@@ -20,7 +20,13 @@ from ml_tasks.deployment.images.image_ref import ImageRef
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.airflow import AirflowSettings, ensure_airflow, stop_airflow
 from ml_tasks.local_stack.airflow_api import AirflowApi
-from ml_tasks.local_stack.engine import Engine, apt_get, ensure_engine, stop_engine
+from ml_tasks.local_stack.engine import (
+    Engine,
+    apt_get,
+    ensure_engine,
+    start_dockerd,
+    stop_engine,
+)
 from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.registry import Registry, ensure_registry, stop_registry
 from ml_tasks.storage import locked
@@ -112,7 +118,7 @@ def engine_place(machine: Path) -> Iterator[Engine]:
     """A running engine; one that the tests had to start is ended by the last who uses it."""
     user = machine / f"engine-user-{os.getpid()}"
     with locked(machine):
-        found = ensure_engine(machine)
+        found = _started_engine(machine)
         user.touch()
     if found.host is None:
         unavailable(f"needs a Docker engine: {found.reason}")
@@ -121,6 +127,17 @@ def engine_place(machine: Path) -> Iterator[Engine]:
         user.unlink()
         if not any(machine.glob("engine-user-*")):
             stop_engine(machine)
+            shutil.rmtree(machine / "engine", ignore_errors=True)
+
+
+def _started_engine(machine: Path) -> Engine:
+    """The machine's engine; where its data were torn by a kill, one on empty data of its own."""
+    found = ensure_engine(machine)
+    if found.host is None and "it crashed" in str(found.reason):
+        host = "unix:///var/run/docker.sock"
+        start_dockerd(machine, host, [f"--data-root={machine / 'engine'}"])
+        return Engine(host, started_here=True)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -98,10 +99,21 @@ def start_dockerd(
     deadline = time.monotonic() + _START_SECONDS
     while (trouble := ping(host)) is not None:
         if not started.alive or time.monotonic() > deadline:
-            end = processes.tail(started.log, 8)
             processes.stop(state, DOCKERD)
-            raise StackError(f"dockerd did not come up ({trouble}); the end of its log:\n{end}")
+            raise StackError(f"dockerd did not come up ({trouble}); {_why(started.log)}")
         time.sleep(0.3)
+
+
+def _why(log: Path) -> str:
+    """What dockerd died of: of a crash its first line, which a page of Go's stack follows."""
+    crash = re.search(r"^(?:panic|fatal error): .*$", processes.tail(log, 1000), re.MULTILINE)
+    if crash is None:
+        return f"the end of its log:\n{processes.tail(log, 8)}"
+    return (
+        f"it crashed: {crash[0]!r} ({log}). An engine that was killed in the middle of a write "
+        "leaves such data: move /var/lib/docker aside (images and volumes are in it) and start "
+        "again, or restore it from a backup"
+    )
 
 
 def stop_engine(state: Path, say: Callable[[str], None] = step) -> None:

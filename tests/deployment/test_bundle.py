@@ -26,6 +26,7 @@ from ml_tasks.deployment.needed_images import images_of
 from ml_tasks.deployment.pretrained_weights import IMAGENET, weights_here
 from ml_tasks.deployment.streams import feed
 from ml_tasks.errors import ArchiveRefused, StackError
+from ml_tasks.local_stack.engine import Engine
 from ml_tasks.release.base_labels import base_labels
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -107,7 +108,7 @@ def test_images_come_back_as_they_were(
     assert {tag: str(engine.images.get(tag).id) for tag in images} == images
 
 
-def test_the_engines_failure_is_quoted() -> None:
+def test_the_engines_failure_is_quoted(engine_place: Engine) -> None:
     with pytest.raises(StackError, match=r"writing out the images failed .*\n.*no-such-image"):
         list(image_stream(["no-such-image-of-mammography"]))
     with pytest.raises(StackError, match="loading the images failed"):

@@ -43,11 +43,7 @@ def test_an_engine_of_our_own_is_started_and_ended(
 ) -> None:
     if shutil.which("dockerd") is None:
         pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
-    host = f"unix://{short_folder}/docker.sock"
-    folders = {"data-root": "root", "exec-root": "exec", "pidfile": "pid"}
-    options = [f"--{name}={short_folder / folder}" for name, folder in folders.items()]
-    # In a network namespace of its own: the running engine keeps its bridge docker0.
-    start_dockerd(tmp_path, host, options, program=("unshare", "--net", "dockerd"))
+    host = _second_engine(tmp_path, short_folder)
     assert ping(host) is None
     started = processes.running(tmp_path, engines.DOCKERD)
     assert started is not None
@@ -57,9 +53,35 @@ def test_an_engine_of_our_own_is_started_and_ended(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
+def test_a_crash_on_torn_data_is_named_with_its_remedy(
+    engine_place: Engine, short_folder: Path, tmp_path: Path
+) -> None:
+    """As after a kill in the middle of a write: the pages behind the head are not yet there."""
+    if shutil.which("dockerd") is None:
+        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
+    _second_engine(tmp_path, short_folder)
+    stop_engine(tmp_path, lambda _: None)
+    with (short_folder / "root/network/files/local-kv.db").open("r+b") as networks:
+        networks.seek(2 * 4096)
+        networks.write(bytes(4 * 4096))
+    with pytest.raises(StackError, match="it crashed: 'panic: invalid page.*move /var/lib/docker"):
+        _second_engine(tmp_path, short_folder)
+    assert processes.listed(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
 def test_an_engine_that_cannot_start_quotes_its_log(engine_place: Engine, tmp_path: Path) -> None:
     if shutil.which("dockerd") is None:
         pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
     with pytest.raises(StackError, match=r"(?s)dockerd did not come up.*no-such-option"):
         start_dockerd(tmp_path, f"unix://{tmp_path}/docker.sock", ["--no-such-option"])
     assert processes.listed(tmp_path) == []
+
+
+def _second_engine(state: Path, folder: Path) -> str:
+    """In a network namespace of its own: the running engine keeps its bridge docker0."""
+    host = f"unix://{folder}/docker.sock"
+    folders = {"data-root": "root", "exec-root": "exec", "pidfile": "pid"}
+    options = [f"--{name}={folder / place}" for name, place in folders.items()]
+    start_dockerd(state, host, options, program=("unshare", "--net", "dockerd"))
+    return host
