@@ -31,6 +31,11 @@ _DEEDS = {
 }
 
 
+# Everybody's name in the stack's containers who gives none (docs/operating.md). Approvals of before
+# may bear it: they are read, and no new one is taken.
+_CONTAINERS = "airflow"
+
+
 def approve(run: RunPaths, config: Config) -> ApprovalRecord:
     """Gives the answer, or writes down that nobody need be asked; it never waits for a person.
 
@@ -209,7 +214,7 @@ def _judged_anew(run: RunPaths, asked_about: str) -> str:
 def _lacking(what: Answer, who: str, why: str) -> str:
     if what is Answer.TIMED_OUT:
         return ""
-    if not is_named(who):
+    if not is_named(who) or who.lower() == _CONTAINERS:
         return (
             f"{who or 'nothing'!r} is not the name of a person; log in with a name of your own "
             "(in a container of the stack: docker-compose exec -e LOGNAME=NAME builder mammo ...)"

@@ -29,9 +29,8 @@ log = logging.getLogger(__name__)
 NAME = "audit.jsonl"  # below paths.releases
 PIPELINE = "pipeline"  # who did it where no person did
 UNKNOWN = "unknown user"
-# Names that are no person's; an Airflow whose login is off calls everybody anonymous, and in the
-# stack's containers everybody is airflow who gives no name (docs/operating.md).
-NOBODY = frozenset({"", PIPELINE, UNKNOWN, "anonymous", "airflow"})
+# Names that are no person's; an Airflow whose login is off calls everybody anonymous.
+NOBODY = frozenset({"", PIPELINE, UNKNOWN, "anonymous"})
 _ACTING: ContextVar[str] = ContextVar("who acts", default=PIPELINE)
 
 
