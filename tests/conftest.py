@@ -133,7 +133,7 @@ def engine_place(machine: Path) -> Iterator[Engine]:
 def _started_engine(machine: Path) -> Engine:
     """The machine's engine; where its data were torn by a kill, one on empty data of its own."""
     found = ensure_engine(machine)
-    if found.host is None and "it crashed" in str(found.reason):
+    if found.host is None and "it crashed on its own data" in str(found.reason):
         host = "unix:///var/run/docker.sock"
         start_dockerd(machine, host, [f"--data-root={machine / 'engine'}"])
         return Engine(host, started_here=True)

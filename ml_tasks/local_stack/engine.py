@@ -100,19 +100,28 @@ def start_dockerd(
     while (trouble := ping(host)) is not None:
         if not started.alive or time.monotonic() > deadline:
             processes.stop(state, DOCKERD)
-            raise StackError(f"dockerd did not come up ({trouble}); {_why(started.log)}")
+            why = _why(started.log, _data_of(options))
+            raise StackError(f"dockerd did not come up ({trouble}); {why}")
         time.sleep(0.3)
 
 
-def _why(log: Path) -> str:
+def _data_of(options: Sequence[str]) -> str:
+    words = [word for each in options for word in each.split("=", 1)]
+    return words[words.index("--data-root") + 1] if "--data-root" in words else "/var/lib/docker"
+
+
+def _why(log: Path, data: str) -> str:
     """What dockerd died of: of a crash its first line, which a page of Go's stack follows."""
-    crash = re.search(r"^(?:panic|fatal error): .*$", processes.tail(log, 1000), re.MULTILINE)
+    text = processes.tail(log, 1000)
+    crash = re.search(r"^(?:panic|fatal error): .*$", text, re.MULTILINE)
     if crash is None:
         return f"the end of its log:\n{processes.tail(log, 8)}"
+    if "bbolt" not in text[crash.start() :]:  # not its own database
+        return f"it crashed: {crash[0]!r} ({log})"
     return (
-        f"it crashed: {crash[0]!r} ({log}). An engine that was killed in the middle of a write "
-        "leaves such data: move /var/lib/docker aside (images and volumes are in it) and start "
-        "again, or restore it from a backup"
+        f"it crashed on its own data: {crash[0]!r} ({log}). An engine that was killed in the "
+        f"middle of a write leaves such: move {data} aside (images and volumes are in it) and "
+        "start again, or bring it back from a backup"
     )
 
 
