@@ -158,6 +158,24 @@ def test_mlflow_answers_under_the_name_that_the_workers_call(services: dict[str,
         assert "mlflow" not in services[name]["depends_on"]
 
 
+@pytest.mark.parametrize("name", ["localhost", "films.example.org"])
+def test_browsers_may_ask_mlflow_under_the_name_that_was_set(
+    services: dict[str, Any], name: str
+) -> None:
+    """Its page asks by POST, and MLflow blocks those of an origin that it was not told of."""
+    from mlflow.server.security_utils import should_block_cors_request
+
+    def told(option: str) -> list[str]:
+        (word,) = [each for each in services["mlflow"]["command"] if each.startswith(option)]
+        value = word.partition("=")[2].replace("${MLFLOW_PORT:-5001}", "5001")
+        return value.replace("${MAMMO_MLFLOW_HOST:-localhost}", name).split(",")
+
+    origins = told("--cors-allowed-origins")
+    assert f"{name}:5001" in told("--allowed-hosts")
+    assert not should_block_cors_request(f"http://{name}:5001", "POST", origins)
+    assert should_block_cors_request("http://elsewhere.example.org", "POST", origins)
+
+
 def test_mlflow_reports_to_nobody(services: dict[str, Any]) -> None:
     for name in ("mlflow", *WORKERS):
         assert services[name]["environment"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
