@@ -25,6 +25,7 @@ from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.folder_stream import packed
 from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import NAME as SETTINGS
+from ml_tasks.deployment.settings_file import settings_so_far
 from ml_tasks.deployment.shared_volume import CONFIG, folder_of_logs
 from ml_tasks.deployment.stack import stack
 from ml_tasks.deployment.streams import output_of
@@ -73,8 +74,8 @@ def back_up(project: Path, folder: Path, say: Say, everything: bool = False) -> 
     """
     begin = time.monotonic()
     refuse_unfinished(project)
+    refuse_worker_host(settings_so_far(project))
     compose = stack(project)
-    refuse_worker_host(compose.settings)
     refuse_misplaced(compose)
     path = folder / f"{compose.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     with new_archive(path, BACKUP) as archive:
@@ -123,7 +124,9 @@ def refuse_misplaced(compose: Compose) -> None:
     """
     shared = Path(compose.settings["MAMMO_SHARED"])
     names = [name for name in (RELEASES, RUNS, *FOLDERS) if name != CONFIG]
-    run = kept_volumes.container(f"{shared}:/mammo:ro", kept_volumes.PYTHON, "python3")
+    # As the workers: on NFS, which trusts no root of another machine, root may not look in.
+    user = f"{compose.settings['MAMMO_UID']}:0"
+    run = kept_volumes.container(f"{shared}:/mammo:ro", kept_volumes.PYTHON, "python3", user)
     script = Path(kept_places.__file__).read_bytes()
     words = output_of([*run, "-", f"/mammo/{CONFIG}", *names], f"reading {shared / CONFIG}", script)
     if lines := b"".join(words).decode().splitlines():

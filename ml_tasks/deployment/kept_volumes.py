@@ -69,10 +69,10 @@ def fill(compose: Compose, volume: str, chunks: Iterable[bytes], owner: str = _S
     feed([*run, "-c", words], chunks, f"filling the volume {volume}")
 
 
-def container(mount: str, image: str, program: str) -> list[str]:
+def container(mount: str, image: str, program: str, user: str = "0:0") -> list[str]:
     """The command line of a program in a container that ends with it, and sees nothing but `mount`
     (SOURCE:PLACE:ACCESS); its arguments follow."""
-    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", "0:0"]
+    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", user]
     command += ["--security-opt", "no-new-privileges"]
     command += ["--volume", mount]
     return [*command, "--entrypoint", program, image]
