@@ -64,7 +64,16 @@ _WORK = ".restoring"  # on the shared volume
 # Airflow would wait for a week for what it had handed to the Redis of then; without the number that
 # it has there, it queues it again.
 _QUEUE_AGAIN = "UPDATE task_instance SET external_executor_id = NULL WHERE state = 'queued'"
-_PAUSE = "UPDATE dag SET is_paused = true"
+# Airflow asks no DAG whether it is paused before it tells people that a run is late, or that a task
+# that ran then has no heartbeat. Airflow before 3.2 marks no deadline.
+_PAUSE = """
+UPDATE dag SET is_paused = true;
+UPDATE task_instance SET state = NULL WHERE state IN ('running', 'restarting');
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM information_schema.columns
+             WHERE table_name = 'deadline' AND column_name = 'missed')
+  THEN UPDATE deadline SET missed = true; END IF;
+END $$"""
 
 
 def restore(
@@ -143,6 +152,7 @@ def _make_room(
             "place, after a backup of what is here: make restore FROM=... ARGS=--replace"
         )
     say("first, what is here is backed up")
+    ensure_settings(project)  # what a file .env out of an archive lacks
     ensure_images(project, images_of(profiles(settings)), say)
     back_up(project, source.absolute().parent, say, everything=True)
 

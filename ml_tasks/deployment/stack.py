@@ -13,6 +13,7 @@ from ml_tasks.deployment.needed_images import ensure_images, images_of
 from ml_tasks.deployment.profiles import end_others, profiles
 from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import (
+    NAME,
     change_settings,
     ensure_settings,
     read_settings,
@@ -23,6 +24,8 @@ from ml_tasks.deployment.unfinished_restore import refuse_unfinished
 from ml_tasks.deployment.worker_host import is_worker_host, refuse_worker_host, up_workers
 from ml_tasks.errors import StackError
 
+# Found on each machine; an archive's .env may come without them.
+_OF_A_STACK = ("COMPOSE_PROJECT_NAME", "MAMMO_SHARED", "MAMMO_UID", "DOCKER_GID")
 _LIVE = "mammography.service"  # the label of the containers that deploy_service starts
 _DEPLOYMENT = "mammography_deployment"  # the DAG that does so
 CONFIG = ("--config", "/mammo/config.yaml")  # as the workers see it
@@ -35,6 +38,8 @@ def stack(project: Path) -> Compose:
         StackError: it was never set up here.
     """
     settings = read_settings(project)
+    if lacking := [name for name in _OF_A_STACK if name not in settings]:
+        raise StackError(f"{project / NAME} lacks {', '.join(lacking)}: `make up` adds what it can")
     return Compose(project, settings, profiles(settings))
 
 
@@ -90,6 +95,7 @@ def down(project: Path, say: Say) -> None:
     for container in found:
         docker("stop", "--time", "10", container)
         docker("rm", container)
+    end_others(compose)
     compose.run("down", "--remove-orphans")
     say("the stack is down; its data are kept")
 

@@ -26,6 +26,7 @@ _TABLES = (
     "CREATE TABLE task_instance AS SELECT * FROM (VALUES ('queued', 'a'), ('running', 'b')) "
     "AS t (state, external_executor_id)",
     "CREATE TABLE dag AS SELECT false AS is_paused",
+    "CREATE TABLE deadline AS SELECT false AS missed",
 )
 
 

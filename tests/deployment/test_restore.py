@@ -35,10 +35,16 @@ def test_everything_comes_back_after_everything_was_lost(
     said: list[str] = []
     restore(kept_stack.running.project, kept_stack.kept.path, said.append, paused=paused)
     kept_stack.check()
-    # What waited in the Redis of then is queued again; who ran is missed by the heartbeat.
-    tasks = "SELECT state, coalesce(external_executor_id, '-') FROM task_instance ORDER BY state"
-    assert kept_stack.running.sql("airflow", tasks).split() == ["queued|-", "running|b"]
-    assert kept_stack.running.sql("airflow", "SELECT is_paused FROM dag") == "ft"[paused]
+    # What waited in the Redis of then is queued again; who ran is missed by the heartbeat, and
+    # people are told, unless all is paused.
+    tasks = (
+        "SELECT coalesce(state, 'none'), coalesce(external_executor_id, '-') "
+        "FROM task_instance ORDER BY state"
+    )
+    ran = "none|b" if paused else "running|b"
+    assert kept_stack.running.sql("airflow", tasks).split() == ["queued|-", ran]
+    for flag in ("is_paused FROM dag", "missed FROM deadline"):
+        assert kept_stack.running.sql("airflow", f"SELECT {flag}") == "ft"[paused]
     last, told = kept_stack.releases[-1], "\n".join(said)
     assert "2 release(s): every file is as its SHA256SUMS says" in told
     assert "the audit log is whole and agrees with the ledger" in told
