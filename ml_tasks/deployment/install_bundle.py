@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ml_tasks.deployment.archive import BUNDLE, Archive, open_archive
@@ -45,11 +46,14 @@ def install_bundle(project: Path, source: Path, say: Say) -> None:
     archive = open_archive(source, BUNDLE)
     say(f"{source} is whole: made at {archive.about['made_at']}, identity {archive.identity}")
     _refuse_other(archive, project)
+    settings = settings_so_far(project)
+    if is_worker_host(settings):  # whose settings and volume are another's
+        _refuse_without_worker(archive, settings)
     feed(["docker", "load"], archive.chunks(IMAGES_PART), "loading the images")
     _check_images(archive, project)
     say(f"{len(archive.about['images'])} images are in the engine")
     _put(archive, WHEELS_PART, project / WHEELS)
-    if not is_worker_host(settings_so_far(project)):  # whose settings and volume are another's
+    if not is_worker_host(settings):
         _set_up(archive, project, say)
     up(project, say)
     say(f"installed in {time.monotonic() - begin:.0f} s")
@@ -74,6 +78,17 @@ def _refuse_other(archive: Archive, project: Path) -> None:
             f"{archive.path} is of another version of the code (revision "
             f"{about['revision'] or 'unknown'}) than {project}; unpack the checkout in it beside "
             f"this one: tar -xOf {archive.path} checkout.tar | tar -xC FOLDER"
+        )
+
+
+def _refuse_without_worker(archive: Archive, settings: Mapping[str, str]) -> None:
+    """Nobody else can say whether a box with a GPU is to train on its processor."""
+    kind = next(each for each in profiles(settings) if each in TRAINS)
+    if f"mammography-{kind}" not in archive.about["images"]:
+        raise ArchiveRefused(
+            f"{archive.path} has no image mammography-{kind}, the worker of this host; before make "
+            f"bundle, there: .venv/bin/mammo images --role {kind}. Or choose the other worker "
+            "here: a line MAMMO_PROFILES=cpu (or gpu) in .env"
         )
 
 

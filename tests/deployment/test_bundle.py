@@ -24,6 +24,7 @@ from ml_tasks.deployment.image_sources import image_sources, sources_hash, stale
 from ml_tasks.deployment.install_bundle import install_bundle
 from ml_tasks.deployment.needed_images import images_of
 from ml_tasks.deployment.pretrained_weights import IMAGENET, weights_here
+from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.deployment.streams import feed
 from ml_tasks.errors import ArchiveRefused, StackError
 from ml_tasks.local_stack.engine import Engine
@@ -218,6 +219,21 @@ def test_a_bundle_for_another_machine_or_version_is_refused_untouched(
     with pytest.raises(ArchiveRefused, match=r"another version of the code \(revision abc\)"):
         install_bundle(checkout, older, lambda _: None)
     assert not (checkout / ".env").exists()
+
+
+def test_a_box_is_told_before_anything_that_the_bundle_has_no_worker_for_it(
+    checkout: Path, engine: DockerClient, compose_installed: None, tmp_path: Path
+) -> None:
+    """The main host takes the other worker; a box that is to train has that one task."""
+    own = {"MAMMO_MAIN_HOST": "10.0.0.1", "MAMMO_PROFILES": "gpu", "POSTGRES_PASSWORD": "theirs"}
+    change_settings(checkout, own)
+    machine, sources = os.uname().machine, sources_hash(checkout)
+    images = {"mammography-cpu": "sha256:0"}
+    path = tmp_path / "a.tar"
+    carried = bundle_of(path, machine=machine, sources=sources, revision="", images=images)
+    remedy = r"no image mammography-gpu, .*images --role gpu.*MAMMO_PROFILES=cpu"
+    with pytest.raises(ArchiveRefused, match=remedy):
+        install_bundle(checkout, carried, lambda _: None)
 
 
 def test_weights_are_found_and_lie_afterwards_where_the_workers_look(
