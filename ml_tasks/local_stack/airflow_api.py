@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -16,6 +17,7 @@ from ml_tasks.errors import StackError
 
 ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+_ASKED_AGAIN = 3  # times, a second after one another
 _PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 
@@ -134,7 +136,7 @@ class AirflowApi:
             StackError: Airflow refused or did not answer.
         """
         try:
-            answer = self.request(method, path, **options)
+            answer = self._settled(method, path, options)
         except httpx.HTTPError as error:
             raise StackError(f"Airflow at {self.url} does not answer: {error}") from error
         if answer.is_error:
@@ -230,6 +232,16 @@ class AirflowApi:
         if not ids:
             raise StackError(f"Airflow knows no asset {name!r}")
         self.call("POST", "/assets/events", json={"asset_id": ids[0], "extra": extra})
+
+    def _settled(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        """Who only asks, asks again where Airflow was busy: its SQLite locks out readers, too."""
+        for _ in range(_ASKED_AGAIN if method == "GET" else 0):
+            with suppress(httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ReadError):
+                answer = self.request(method, path, **options)
+                if answer.status_code < 500:
+                    return answer
+            time.sleep(1)
+        return self.request(method, path, **options)
 
     def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}"}
