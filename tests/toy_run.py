@@ -44,6 +44,7 @@ from ml_tasks.release.champion import Champion, note_champion
 from ml_tasks.run_paths import RunPaths
 from ml_tasks.storage import sha256_file, write_bytes, write_json
 from tests.builders import NO_CHAMPION
+from tests.waiting import PATIENT
 
 CLASSES = {
     "classes": ["Negative", "Positive"],
@@ -128,7 +129,9 @@ def make_toy_run(
     """
     config = Config(
         paths=PathsConfig(raw=root / "raw", runs=root / "runs", releases=root / "releases"),
-        release=ReleaseConfig(registry=registry, image=image, smoke_images=6, push_attempts=2),
+        release=ReleaseConfig(
+            registry=registry, image=image, smoke_images=6, push_attempts=2, smoke=PATIENT
+        ),
     )
     run = RunPaths(root / "runs", run_id)
     save_config(config, run.config)

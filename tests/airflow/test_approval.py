@@ -11,7 +11,7 @@ from tests.conftest import LocalAirflow
 
 # Hours. Long enough that the scheduler has seen the asking end, on a busy machine too: see
 # `wait_until_asked`.
-SOON = 30 / 3600
+SOON = 90 / 3600
 
 
 def told(airflow: LocalAirflow, run_id: str) -> list[tuple[Deed, str, str]]:

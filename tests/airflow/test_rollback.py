@@ -21,6 +21,7 @@ from ml_tasks.release.ledger import read_moves
 from tests.airflow.questions import ends_seen
 from tests.airflow.runs import PATIENCE
 from tests.builders import NO_CHAMPION
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import in_production, said_to_be_tested
 from tests.toy_run import make_toy_run
 
@@ -123,7 +124,7 @@ def place(
     place = Place(tmp_path_factory.mktemp("back"), airflow, engine)
     yield place
     place.api.pause(DAG)
-    for tag in [tag for image in engine.images.list() for tag in image.tags if place.image in tag]:
+    for tag in tags_of(engine, place.image):
         engine.images.remove(tag)
 
 

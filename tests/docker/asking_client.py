@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.toy_run import phantom
-from tests.waiting import ended
+from tests.waiting import PATIENCE, ended
 
 _ANEW = {"connection": "close"}
 
@@ -32,16 +32,18 @@ class AskingClient:
     address: str
     every: float = 0.05
     answers: list[Answer] = field(default_factory=list)
+    stall: float = 0.0  # the most seconds that this machine kept a thread waiting that does nothing
 
     def __enter__(self) -> AskingClient:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
+        self._threads = [threading.Thread(target=each) for each in (self._ask, self._idle)]
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        ended(self._thread)
+        ended(*self._threads)
 
     @property
     def failed(self) -> list[Answer]:
@@ -58,11 +60,17 @@ class AskingClient:
         came = [answer.came for answer in self.answers if answer.status == 200]
         return max(after - before for before, after in itertools.pairwise(came))
 
+    def _idle(self) -> None:
+        while not self._stop.is_set():
+            before = time.monotonic()
+            self._stop.wait(self.every)
+            self.stall = max(self.stall, time.monotonic() - before - self.every)
+
     def _ask(self) -> None:
         film, limits = {"file": ("film", phantom(110, 150, 120))}, httpx.Limits(max_connections=1)
         # verify: else each client reads all certificates of this machine first.
         with httpx.Client(
-            limits=limits, timeout=30, trust_env=False, verify=False, headers=_ANEW
+            limits=limits, timeout=PATIENCE, trust_env=False, verify=False, headers=_ANEW
         ) as http:
             while not self._stop.is_set():
                 self._ask_once(http, film)

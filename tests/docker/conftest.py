@@ -12,13 +12,13 @@ from docker import DockerClient
 
 from ml_tasks.build_image import build_image
 from ml_tasks.errors import StackError
-from ml_tasks.local_stack.registry import registry_program
 from ml_tasks.records import ImageRecord
 from ml_tasks.release.engine import connect
 from tests.conftest import unavailable
 from tests.docker.engine_proxy import EngineProxy
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import said_to_be_tested
-from tests.docker.registry_process import RegistryProcess
+from tests.docker.registry_process import RegistryProcess, debians_registry
 from tests.toy_run import ToyRun, make_toy_run
 
 
@@ -28,16 +28,16 @@ def repository(engine: DockerClient) -> Iterator[str]:
     name = f"mammography-toy-{uuid4().hex[:8]}"
     yield name
     # By tag: an image that another one was built from goes with the last tag of that one.
-    for tag in [tag for image in engine.images.list() for tag in image.tags if name in tag]:
+    for tag in tags_of(engine, name):
         engine.images.remove(tag)
 
 
 @pytest.fixture(scope="session")
 def registry_of_session(
-    stack_state: Path, tmp_path_factory: pytest.TempPathFactory
+    machine: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RegistryProcess]:
     try:
-        program = registry_program(stack_state)
+        program = debians_registry(machine)
     except StackError as error:
         unavailable(f"needs an image registry: {error}")
     process = RegistryProcess(program, tmp_path_factory.mktemp("registry"))

@@ -26,6 +26,7 @@ from ml_tasks.release.service_switch import FRONT_SECONDS
 from ml_tasks.release.serving_containers import LABEL
 from tests.builders import NO_CHAMPION
 from tests.docker.asking_client import AskingClient
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import in_production, said_to_be_tested
 from tests.docker.real_release import build_on
 from tests.docker.registry_process import RegistryProcess
@@ -60,8 +61,7 @@ class ServingStack:
         for container in [self.front, *self.containers()]:
             container.remove(force=True, v=True)
         self.engine.networks.get(self.network).remove()
-        tags = [tag for image in self.engine.images.list() for tag in image.tags]
-        for tag in [tag for tag in tags if self.image in tag]:
+        for tag in tags_of(self.engine, self.image):
             self.engine.images.remove(tag, force=True)
 
     def production_is(self, record: ReleaseRecord) -> None:

@@ -113,9 +113,10 @@ def test_a_move_is_followed_without_a_failed_answer(
     told = f"{len(client.answers)} asked, {len(client.failed)} failed"
     record_property("answers", told)
     record_property("longest gap, s", round(client.longest_gap, 2))
-    logging.getLogger(__name__).warning("%s, longest gap %.2f s", told, client.longest_gap)
+    gap = f"longest gap {client.longest_gap:.2f} s, the machine's own {client.stall:.2f} s"
+    logging.getLogger(__name__).warning("%s, %s", told, gap)
     assert client.failed == []
-    assert client.longest_gap < 3
+    assert client.longest_gap < 3 + client.stall
     assert client.versions == [stack.first.version, stack.second.version]
     assert {answer.version for answer in client.answers[-15:]} == {stack.second.version}
     assert the_only(stack).labels["mammography.service.digest"] == stack.second.digest

@@ -21,6 +21,7 @@ from ml_tasks.release.ledger import read_moves
 from ml_tasks.release.registry_api import Registry
 from tests.builders import NO_CHAMPION
 from tests.counts import cases
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import in_production, light_run
 from tests.docker.registry_process import RegistryProcess
 from tests.docker.registry_proxy import RegistryProxy
@@ -77,7 +78,7 @@ class Line:
 def line(tmp_path: Path, engine: DockerClient, registry: RegistryProcess) -> Iterator[Line]:
     line = Line(tmp_path, engine, registry)
     yield line
-    for tag in [tag for each in engine.images.list() for tag in each.tags if line.image in tag]:
+    for tag in tags_of(engine, line.image):
         engine.images.remove(tag)
 
 

@@ -24,6 +24,7 @@ from ml_tasks.release.registry_api import Registry
 from ml_tasks.release.registry_login import Login
 from ml_tasks.release.rollback import roll_back
 from tests.docker.certificates import self_signed
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import light_run
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun
@@ -87,7 +88,7 @@ def ready(
     url = f"https://{address}" if guarded.speaks_tls else None
     release = toy.config.release.model_copy(update={"registry_url": url})
     yield ToyRun(toy.run, toy.config.model_copy(update={"release": release}))
-    for tag in [tag for each in engine.images.list() for tag in each.tags if image in tag]:
+    for tag in tags_of(engine, image):
         engine.images.remove(tag)
 
 
@@ -187,7 +188,7 @@ def test_a_broken_docker_configuration_stops_no_push_that_needs_no_login(
         own.images.build(fileobj=io.BytesIO(b"FROM scratch"))
     own.close()
     assert "pushes without a login: Docker's configuration gives no login" in caplog.text
-    for tag in [tag for each in engine.images.list() for tag in each.tags if image in tag]:
+    for tag in tags_of(engine, image):
         engine.images.remove(tag)
 
 

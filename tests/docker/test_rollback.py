@@ -27,6 +27,7 @@ from ml_tasks.release.registry_api import Manifest, Registry
 from ml_tasks.release.releases import list_releases
 from ml_tasks.release.retention import Judged, prune
 from ml_tasks.release.rollback import roll_back
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import light_run, shipped
 from tests.docker.registry_process import RegistryProcess
 from tests.toy_run import ToyRun
@@ -89,7 +90,7 @@ def shipped_place(
     registry_of_session.start()
     place = Place(tmp_path_factory.mktemp("shipped"), engine, registry_of_session)
     yield place
-    for tag in [tag for image in engine.images.list() for tag in image.tags if place.image in tag]:
+    for tag in tags_of(engine, place.image):
         engine.images.remove(tag)
 
 
@@ -314,7 +315,7 @@ def test_old_images_go_and_neither_what_serves_nor_its_predecessor(
     assert done.returncode == 0, done.stderr
     assert "removed" in done.stdout
     assert set(place.tags) == {place.third.version, place.second.version, "production"}
-    names = {tag for image in engine.images.list() for tag in image.tags}
+    names = tags_of(engine, repository)
     assert f"{repository}:{place.first.version}" not in names
     assert f"{repository}:{place.second.version}" in names
     folder = place.config.paths.releases / place.first.version

@@ -39,6 +39,7 @@ from ml_tasks.rollback import (
     smoke_test_release,
 )
 from tests.builders import NO_CHAMPION
+from tests.docker.image_tags import tags_of
 from tests.docker.light_release import in_production, said_to_be_tested
 from tests.docker.real_release import build_on
 from tests.docker.registry_process import RegistryProcess
@@ -119,7 +120,7 @@ def shipped_place(
     registry_of_session.start()
     place = Place(tmp_path_factory.mktemp("back"), engine, registry_of_session, serving_base)
     yield place
-    for tag in [tag for image in engine.images.list() for tag in image.tags if place.image in tag]:
+    for tag in tags_of(engine, place.image):
         engine.images.remove(tag)
 
 

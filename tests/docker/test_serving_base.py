@@ -272,9 +272,9 @@ def python_in_usr_local(engine: DockerClient) -> Iterator[str]:
 
 def remove_with_children(engine: DockerClient, image_id: str) -> None:
     """Removes an image and all that was built on it, the steps of a build too."""
-    for image in engine.images.list(all=True):
-        if image.attrs["Parent"] == image_id:
-            remove_with_children(engine, str(image.id))
+    for image in engine.api.images(all=True):
+        if image["ParentId"] == image_id:
+            remove_with_children(engine, image["Id"])
     with suppress(ImageNotFound):  # it went with its last child
         engine.images.remove(image_id, force=True)
 

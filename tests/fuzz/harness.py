@@ -15,8 +15,8 @@ from typing import Any
 from ml_tasks.errors import ImageRejected
 
 CPU_SECONDS, MEGABYTES = 2.0, 512  # that one case may take
-_HANGS = 60.0  # seconds without a finished case, after which a worker is ended
-_STARTS = 300.0  # more, before the first case: many programs may share the machine
+_HANGS = 60.0  # seconds in one case, after which a worker is ended
+_STARTS = 300.0  # until the first case: many programs may share the machine
 _REPORTED = 50  # cases between two reports of a worker
 
 Target = Callable[[int], str]  # runs a case by its number, names its format; may raise anything
@@ -74,7 +74,7 @@ class _Share:
         if not self.left:
             return Outcome()
         try:
-            if self._inbox.poll(_HANGS) or (self._now.value < 0 and self._inbox.poll(_STARTS)):
+            if self._heard():
                 report: Outcome = self._inbox.recv()
                 self.left = self.left[report.cases :]
                 if not self.left:
@@ -86,6 +86,15 @@ class _Share:
             how = "ended its process"
         self._process.join()
         return self._lost(f"{how} (exit code {self._process.exitcode})")
+
+    def _heard(self) -> bool:
+        """Waits for a report, or the worker's death; False once one case takes too long."""
+        while True:
+            case = self._now.value
+            if self._inbox.poll(_HANGS if case >= 0 else _STARTS):
+                return True
+            if self._now.value == case:
+                return False
 
     def _lost(self, how: str) -> Outcome:
         """The case that ran is a fault; those before it since the last report count as run."""

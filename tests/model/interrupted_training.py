@@ -27,9 +27,9 @@ from ml_tasks.errors import MammoError
 from ml_tasks.model import checkpoint
 from ml_tasks.run_paths import RunPaths
 from tests.builders import toy_network
+from tests.waiting import PATIENCE
 
 WRITER = (checkpoint.__file__, storage.__file__)
-AIRFLOW_WAITS = 5.0  # seconds from SIGTERM to SIGKILL
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def _seen(child: int, end: End, log_file: Path) -> str:
 
 
 def _waited(child: int, by: str | None) -> int:
-    """Sends the signal and waits for the end; after SIGTERM as long as Airflow does."""
+    """Sends the signal and waits for the end, which after SIGTERM must come by itself."""
     if by:
         os.kill(child, getattr(signal, by))
-    deadline = time.monotonic() + AIRFLOW_WAITS
+    deadline = time.monotonic() + PATIENCE
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
