@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from ml_tasks.local_stack.airflow import login
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.airflow.runs import PATIENCE
-from tests.browser.patience import PATIENCE_MS, patient_goto
+from tests.browser.patience import PATIENCE_MS, undisturbed
 from tests.browser.service_page import ServicePage, page_bundle
 from tests.conftest import LocalAirflow, install, unavailable
 from tests.serving.conftest import served, wait_for
@@ -54,13 +62,13 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def page(
+def window(
     airflow: LocalAirflow,
     chromium: str,
     playwright: Playwright,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Page]:
-    """The DAG's page after the login."""
+) -> Iterator[BrowserContext]:
+    """A browser that is logged in to Airflow; each step of a test opens a tab of its own."""
     airflow.api.wait_for_dag(DAG_ID, PATIENCE)
     profile = tmp_path_factory.mktemp("profile")
     context = playwright.chromium.launch_persistent_context(
@@ -69,23 +77,39 @@ def page(
         headless=True,
         args=list(FLAGS),
         viewport={"width": 1400, "height": 1000},
+        timeout=PATIENCE_MS,
     )
     context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    patient_goto(page, f"{airflow.settings.url}/dags/{DAG_ID}")
-    user, password = login(airflow.settings)
+
+    def enter(page: Page) -> None:
+        log_in(page, f"{airflow.settings.url}/dags/{DAG_ID}", *login(airflow.settings))
+        page.get_by_role("button", name="Trigger").first.wait_for()
+
+    undisturbed(context, enter)
+    yield context
+    context.close()
+
+
+def log_in(page: Page, address: str, user: str, password: str) -> None:
+    """Through the form, which Airflow puts before the address."""
+    page.context.clear_cookies()  # no form is shown where a login that got lost was taken
+    page.goto(address)
     page.fill("input[name=username]", user)
     page.fill("input[name=password]", password)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Trigger").first.wait_for()
-    yield page
-    context.close()
+
+
+def starts_a_run(answer: Response) -> bool:
+    """Whether it is the answer to the Trigger of Airflow's form."""
+    return answer.request.method == "POST" and answer.url.endswith("/dagRuns")
 
 
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     """One browser for all tests of the service's page; each opens a tab of its own."""
-    found = playwright.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
+    found = playwright.chromium.launch(
+        executable_path=chromium, headless=True, args=list(FLAGS), timeout=PATIENCE_MS
+    )
     yield found
     found.close()
 
@@ -106,6 +130,7 @@ def service_url(toy_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 OpenTab = Callable[..., ServicePage]
+Shot = Callable[[Page, str], None]
 
 
 @pytest.fixture
@@ -125,11 +150,11 @@ def tab(browser: Browser, service_url: str) -> Iterator[OpenTab]:
 
 
 @pytest.fixture
-def shot(page: Page, tmp_path: Path) -> Callable[[str], None]:
+def shot(tmp_path: Path) -> Shot:
     """Takes a screenshot; MAMMO_SCREENSHOTS names a folder that keeps them."""
     folder = Path(os.environ.get("MAMMO_SCREENSHOTS") or tmp_path)
 
-    def take(name: str) -> None:
+    def take(page: Page, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=folder / f"{name}.png")
 

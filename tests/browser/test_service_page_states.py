@@ -97,7 +97,7 @@ def test_a_full_queue_is_waited_for_as_long_as_it_says(tab: OpenTab) -> None:
     expect(opened.card("film.png")).to_contain_text(said)
     expect(page.get_by_role("log")).to_contain_text("The service is busy; the page tries again.")
     opened.answered()
-    first, second = asked
+    first, second, *_ = asked  # more where the network changed meanwhile
     assert second - first > 4.9
 
 

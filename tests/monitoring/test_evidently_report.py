@@ -11,6 +11,7 @@ from playwright.sync_api import sync_playwright
 from ml_tasks.monitoring.evidently_report import _evidently
 from ml_tasks.watch_drift import watch_drift
 from tests.browser.conftest import FLAGS, chromium
+from tests.browser.patience import PATIENCE_MS
 from tests.monitoring.service_images import DARKER, NOW, lines, make_scene, write_lines
 
 __all__ = ["chromium"]
@@ -32,13 +33,16 @@ def test_the_page_draws_itself_and_asks_for_nothing_from_outside(
     asked: list[str] = []
     errors: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=list(FLAGS), timeout=PATIENCE_MS
+        )
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((report / "report.html").as_uri())
-        page.get_by_text("Count of Drifted Columns: share").first.wait_for(timeout=60_000)
-        page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
+        page.get_by_text("Count of Drifted Columns: share").first.wait_for()
+        page.locator(".js-plotly-plot").first.wait_for()
         text = page.locator("body").inner_text()
         browser.close()
     outside = [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
