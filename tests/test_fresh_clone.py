@@ -12,7 +12,8 @@ import pytest
 
 from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.engine import Engine
-from ml_tasks.local_stack.ports import free_ports, is_free
+from ml_tasks.local_stack.ports import is_free
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -15,11 +15,11 @@ from ml_tasks import cli, sequences
 from ml_tasks.config import Config, save_config
 from ml_tasks.dataset.phantoms import write_sample
 from ml_tasks.errors import DataError, StorageError
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.progress import folded, listed, log_to_terminal
 from ml_tasks.records import StageRecord
 from ml_tasks.storage import replaced_directory, storage_errors, write_bytes
 from tests.builders import toy_config
+from tests.free_ports import free_ports
 
 log = logging.getLogger("ml_tasks.test_readable_logs")
 

@@ -21,6 +21,7 @@ from ml_tasks.storage import (
     write_json,
 )
 from tests.builders import fill, small_disk
+from tests.waiting import PATIENCE
 
 WRITER = """
 import os, signal, sys
@@ -46,7 +47,7 @@ with replaced_directory(path) as work:
 
 def killed_writer(path: Path, moment: str) -> None:
     words = [sys.executable, "-c", WRITER, str(path), moment]
-    killed = subprocess.run(words, capture_output=True, check=False, timeout=60)
+    killed = subprocess.run(words, capture_output=True, check=False, timeout=PATIENCE)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 

@@ -16,13 +16,13 @@ from ml_tasks.dataset.manifest import read_rows
 from ml_tasks.dataset.predictions import PredictionRow
 from ml_tasks.local_stack.engine import Engine
 from ml_tasks.local_stack.follow import TASKS
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.service import start_service, stop_service
 from ml_tasks.records import Decision, ImageRecord, ReleaseRecord, Split, TrainRecord
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.tracking.place import place_of
 from tests.airflow.runs import EndedRun
 from tests.conftest import LocalAirflow
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
 
 

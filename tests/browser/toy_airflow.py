@@ -18,10 +18,10 @@ from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.airflow import AirflowSettings, login
 from ml_tasks.local_stack.airflow_api import AirflowApi
 from ml_tasks.local_stack.demo import DAG_ID
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.pages.site import ROLLBACK
 from ml_tasks.pages.tensorboard import PATH
 from tests.conftest import PROJECT
+from tests.free_ports import free_ports
 from tests.pages.curves import write_curves
 from tests.pages.toy_project import FAILED, NEWER, REJECTED, SHIPPED, Project, make_project
 from tests.plugins.pages_server import api_server

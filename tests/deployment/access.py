@@ -14,6 +14,7 @@ import httpx
 
 from ml_tasks.local_stack.airflow import AirflowSettings
 from tests.deployment.access_server import NOBODY, PEOPLE
+from tests.waiting import PATIENCE
 
 DAG = "mammography_retraining"
 EVERYBODY = ("anonymous", NOBODY, *PEOPLE)
@@ -36,7 +37,9 @@ class Access:
 
     def client(self) -> httpx.Client:
         way = httpx.HTTPTransport(local_address=self.source)
-        return httpx.Client(base_url=self.settings.url, timeout=60, trust_env=False, transport=way)
+        return httpx.Client(
+            base_url=self.settings.url, timeout=PATIENCE, trust_env=False, transport=way
+        )
 
     def token(self, name: str, password: str) -> httpx.Response:
         with self.client() as client:
@@ -78,7 +81,7 @@ class Access:
         """The address of a question of the task `approve`, put as the operator puts it."""
         address = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/approve"
         key = uuid.UUID(self.as_("alma").get(address).json()["id"]).hex
-        with sqlite3.connect(self.database, timeout=30) as database:
+        with sqlite3.connect(self.database, timeout=PATIENCE) as database:
             _question(database, key)
         return f"{address}/-1/hitlDetails"
 

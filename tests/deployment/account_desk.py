@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_tasks.errors import StackError
 from tests.conftest import PROJECT
+from tests.waiting import PATIENCE
 
 MARK = "ANSWER "
 
@@ -46,12 +47,12 @@ class Desk:
                 if told["status"]:
                     raise StackError(told["error"])
                 return str(told["output"])
-        raise AssertionError(f"the desk ended with {self._process.wait(10)}")
+        raise AssertionError(f"the desk ended with {self._process.wait(PATIENCE)}")
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(PATIENCE)
 
 
 def main() -> None:

@@ -9,12 +9,12 @@ import pytest
 from docker import DockerClient
 
 from ml_tasks.local_stack.airflow import AirflowSettings
-from ml_tasks.local_stack.ports import free_ports
 from tests.conftest import PROJECT
 from tests.deployment.access import Access, new_passwords
 from tests.deployment.access_server import access_server
 from tests.deployment.account_desk import Desk
 from tests.deployment.kept_stack import KeptStack, backed_up_stack
+from tests.free_ports import free_ports
 from tests.pages.toy_project import make_project
 
 

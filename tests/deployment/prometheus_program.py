@@ -17,10 +17,10 @@ import pytest
 
 from ml_tasks.errors import StackError
 from ml_tasks.local_stack.engine import apt_get
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.processes import run_to_end
 from ml_tasks.storage import locked
 from tests.conftest import PROJECT, unavailable
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
 
 UNPACKED = PROJECT / ".local" / "prometheus"  # kept between test runs, as the wheels are

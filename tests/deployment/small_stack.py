@@ -20,9 +20,9 @@ from ml_tasks.deployment import databases, stack
 from ml_tasks.deployment.compose import Compose, docker
 from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.deployment.streams import output_of
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.records import ReleaseRecord
 from tests.docker.light_release import shipped
+from tests.free_ports import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGE = "mammography-kept-test"

@@ -15,17 +15,16 @@ import pytest
 
 from ml_tasks.deployment import registry_copy
 from ml_tasks.deployment.registry_copy import blob, copy_registry
-from ml_tasks.local_stack.registry import registry_program
-from tests.docker.registry_process import RegistryProcess
+from tests.docker.registry_process import RegistryProcess, debians_registry
 from tests.waiting import PATIENCE, ended
 
 KIND = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @pytest.fixture
-def registry(tmp_path: Path, stack_state: Path) -> Iterator[RegistryProcess]:
+def registry(tmp_path: Path, machine: Path) -> Iterator[RegistryProcess]:
     """A real registry with a folder of its own."""
-    process = RegistryProcess(registry_program(stack_state), tmp_path / "registry")
+    process = RegistryProcess(debians_registry(machine), tmp_path / "registry")
     process.start()
     yield process
     process.stop()
@@ -138,13 +137,11 @@ def test_copies_are_whole_while_somebody_pushes_without_a_pause(
     assert seen and seen[0] < 21, "no copy was made while images were pushed"
 
 
-def test_the_copy_serves(registry: RegistryProcess, tmp_path: Path, stack_state: Path) -> None:
+def test_the_copy_serves(registry: RegistryProcess, tmp_path: Path) -> None:
     with client_of(registry) as client:
         digest = push(client, "v1")
     copied(registry, tmp_path / "copy")
-    other = RegistryProcess(
-        registry_program(stack_state), tmp_path / "other", storage=tmp_path / "copy"
-    )
+    other = RegistryProcess(registry.program, tmp_path / "other", storage=tmp_path / "copy")
     other.start()
     try:
         assert other.tags("app") == {"v1": digest, "production": digest}

@@ -14,6 +14,7 @@ import pytest
 crypt = pytest.importorskip("crypt", reason="of the image's Python 3.11")
 
 from ml_tasks.deployment.registry_keys import USER, make_keys  # noqa: E402
+from tests.waiting import PATIENCE  # noqa: E402
 
 
 @pytest.fixture
@@ -36,9 +37,10 @@ def test_a_client_that_trusts_the_bundle_reaches_a_server_with_these_keys(keys: 
     url = f"https://localhost:{server.server_port}/"
     trusting = ssl.create_default_context(cafile=str(keys / "bundle.crt"))
     try:
-        assert httpx.get(url, verify=trusting, trust_env=False).status_code == 200
+        answer = httpx.get(url, verify=trusting, timeout=PATIENCE, trust_env=False)
+        assert answer.status_code == 200
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-            httpx.get(url, trust_env=False)
+            httpx.get(url, timeout=PATIENCE, trust_env=False)
     finally:
         server.shutdown()
         server.server_close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,6 @@ from ml_tasks.deployment import kept_volumes, stack
 from ml_tasks.deployment import restore as restoring
 from ml_tasks.deployment.archive import BACKUP, open_archive
 from ml_tasks.deployment.backup import back_up
-from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.restore import restore
 from ml_tasks.deployment.settings_file import change_settings
 from ml_tasks.errors import StackError
@@ -67,6 +66,22 @@ def test_secrets_are_those_of_then_all_else_is_this_machines(
     assert not {"MAMMO_UID", "DOCKER_GID"} & set(found)
 
 
+# Root until everything is imported: Python and checkout may lie where nobody else may read.
+BY_ANOTHER_USER = """
+import json, os, sys
+from pathlib import Path
+from ml_tasks.deployment import restore as place
+from ml_tasks.deployment.archive import BACKUP, open_archive
+from ml_tasks.deployment.compose import Compose
+project, archive, settings, user = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(user))
+os.setuid(int(user))
+opened = open_archive(Path(archive), BACKUP)
+place._files(Compose(Path(project), json.loads(settings)), opened, lambda _: None)
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 def test_restored_by_who_is_not_root_the_service_may_go_on_writing(kept_stack: KeptStack) -> None:
     """Its statistics were its own; they belong to who restores now."""
@@ -78,18 +93,10 @@ def test_restored_by_who_is_not_root_the_service_may_go_on_writing(kept_stack: K
         archive = project / "archive.tar"
         shutil.copy(kept_stack.kept.path, archive)
         archive.chmod(0o644)
-        child = os.fork()
-        if child == 0:  # pragma: no cover
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            status = 1
-            with suppress(BaseException):
-                opened = open_archive(archive, BACKUP)
-                restoring._files(Compose(project, settings), opened, lambda _: None)
-                status = 0
-            os._exit(status)
-        assert os.waitpid(child, 0)[1] == 0
+        arguments = [str(project), str(archive), json.dumps(settings), str(NOBODY)]
+        command = [sys.executable, "-c", BY_ANOTHER_USER, *arguments]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         day = project / "shared" / "statistics" / "day.jsonl"
         assert day.stat().st_uid == NOBODY
         assert day.stat().st_mode & 0o777 == 0o666

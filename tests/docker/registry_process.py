@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -13,7 +12,28 @@ from typing import Any
 import httpx
 import yaml
 
+from ml_tasks.errors import StackError
+from ml_tasks.local_stack.registry import registry_program
+from ml_tasks.storage import locked
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
+
+_TRIES = 3  # to download: a mirror may fail for a moment
+
+
+def debians_registry(machine: Path) -> Path:
+    """Debian's docker-registry for all test processes; unpacked once, where it is not installed.
+
+    Raises:
+        StackError: it cannot be had.
+    """
+    with locked(machine):
+        for _ in range(_TRIES - 1):
+            try:
+                return registry_program(machine)
+            except StackError:
+                time.sleep(5)
+        return registry_program(machine)
 
 
 class RegistryProcess:
@@ -38,9 +58,7 @@ class RegistryProcess:
             ssl.create_default_context(cafile=str(certificate[0])) if certificate else True
         )
         self.speaks_tls = certificate is not None
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self._settings = folder / "registry.yml"
         self._log = folder / "registry.log"
         content: dict[str, Any] = {
@@ -77,6 +95,7 @@ class RegistryProcess:
                     return
             except httpx.TransportError:
                 pass
+            assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)
 

@@ -18,12 +18,13 @@ from ml_tasks.build_image import build_image
 from ml_tasks.release.container import isolated, mark_of, remove_marked
 from ml_tasks.release.own_container import own_container
 from tests.toy_run import ToyRun
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.docker
 
-_ASK = """
+_ASK = f"""
 import sys, urllib.request
-print(urllib.request.urlopen(f"{sys.argv[1]}/ready", timeout=10).status)
+print(urllib.request.urlopen(sys.argv[1] + "/ready", timeout={PATIENCE}).status)
 """
 
 
@@ -66,7 +67,7 @@ def test_it_joins_the_network_of_the_tested_image_and_leaves_it(
     monkeypatch.setattr("ml_tasks.release.container.own_container", lambda _: worker)
     before, network = output(worker, "cat", "/proc/net/route"), ""
     with isolated(engine, image.image_id, str(toy.run.root)) as running, running.http as http:
-        running.wait_until_ready(60)
+        running.wait_until_ready(PATIENCE)
         assert output(worker, "python", "-c", _ASK, str(http.base_url)).strip() == "200"
         default = [line for line in before.splitlines() if line.split()[1] == "00000000"]
         assert set(default) <= set(output(worker, "cat", "/proc/net/route").splitlines())

@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from ml_tasks.local_stack.engine import Engine
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.local_stack.service import start_service, stop_service
 from ml_tasks.monitoring.reference import read_reference
 from ml_tasks.monitoring.service_log import Window, read_statistics
 from ml_tasks.records import ImageRecord
+from tests.free_ports import free_ports
 from tests.toy_run import phantom
 from tests.waiting import PATIENCE
 

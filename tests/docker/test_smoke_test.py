@@ -19,6 +19,7 @@ from ml_tasks.release.container import isolated, mark_of
 from ml_tasks.smoke_test import smoke_test
 from tests.docker.engine_proxy import EngineProxy
 from tests.toy_run import ToyRun, make_toy_run, phantom
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.docker
 
@@ -59,7 +60,7 @@ def test_the_image_runs_without_rights_network_or_a_place_to_write(
     built: ImageRecord, engine: DockerClient
 ) -> None:
     with isolated(engine, built.image_id, str(built.bundle)) as running, running.http:
-        running.wait_until_ready(60)
+        running.wait_until_ready(PATIENCE)
         inside = running.container
         assert inside.exec_run(["id", "-u"]).output == b"10001\n"
         for folder in ("/tmp", "/release", "/app"):

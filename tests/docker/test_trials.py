@@ -22,6 +22,7 @@ from ml_tasks.release.container import RunningImage, isolated
 from ml_tasks.release.trials import Trials, try_bad_input, try_drain, try_isolation
 from ml_tasks.smoke_test import smoke_test
 from tests.toy_run import ToyRun, make_toy_run, phantom
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.docker
 
@@ -77,7 +78,7 @@ def starting(engine: DockerClient, toy: ToyRun, command: list[str]) -> str:
 @contextmanager
 def running(engine: DockerClient, image_id: str, owner: Path) -> Iterator[RunningImage]:
     with isolated(engine, image_id, str(owner)) as started, started.http:
-        started.wait_until_ready(60)
+        started.wait_until_ready(PATIENCE)
         yield started
 
 
@@ -159,7 +160,7 @@ def test_a_container_that_leads_outside_as_root_is_found(
     """As an engine that ignores what it is told would run it."""
     trials = Trials()
     container = engine.containers.run(
-        image_id, ["sleep", "60"], user="0:0", detach=True, network="bridge"
+        image_id, ["sleep", "300"], user="0:0", detach=True, network="bridge"
     )
     try:
         with httpx.Client() as http:

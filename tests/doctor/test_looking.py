@@ -28,9 +28,9 @@ from ml_tasks.doctor.examination import examine, place_here, side_by_side
 from ml_tasks.doctor.findings import Finding, State, ok
 from ml_tasks.doctor.place import Place, words_of
 from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.storage import sha256_file
 from tests.builders import toy_config
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
 
 
@@ -220,7 +220,7 @@ def test_a_check_that_hangs_or_breaks_is_a_finding_and_keeps_nobody_waiting() ->
         raise ValueError("no sense in it")
 
     checks = [("a", lambda: [ok("a", "well")]), ("b", hangs), ("c", breaks)]
-    found = side_by_side(checks, 2)
+    found = side_by_side(checks, 10)
     hung.set()  # only now: had `hangs` been waited for, its finding would be among the others
     assert [each.state for each in found] == [State.OK, State.MEND, State.MEND]
     assert "no answer" in found[1].text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from subprocess import PIPE
 
 import numpy as np
@@ -20,6 +21,7 @@ from ml_tasks.model.callbacks import BetweenBatches
 from ml_tasks.model.stopping import StopRequest, stopping_at_sigterm
 from ml_tasks.model.training_network import Batches
 from tests.builders import toy_network
+from tests.waiting import until
 
 
 def kept() -> str:
@@ -96,12 +98,20 @@ with stopping.stopping_at_sigterm(lambda: "the checkpoint of epoch 3 is kept"):
 """
 
 
+def processor_seconds(pid: int) -> float:
+    """How long a process has calculated so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_batch_that_takes_too_long_ends_with_its_process_and_it_says_so() -> None:
     """No handler runs before the call returns, in minutes; SIGKILL would leave no word."""
     words = [sys.executable, "-c", LONG]
     with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "begun\n"
-        time.sleep(1)  # until the call has begun; before it the handler would run
+        # Before the call has begun the handler would run; no work but the call's takes that long.
+        before = processor_seconds(process.pid)
+        until(lambda: processor_seconds(process.pid) > before + 0.2, "the call has not begun")
         process.terminate()
         _, said = process.communicate()
     assert process.returncode == 143

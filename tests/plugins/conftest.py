@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from ml_tasks.local_stack.airflow import AirflowSettings, login
-from ml_tasks.local_stack.ports import free_ports
 from tests.conftest import PROJECT
+from tests.free_ports import free_ports
 from tests.pages.toy_project import Project, make_project
 from tests.plugins.pages_server import api_server
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def server(toy_project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = AirflowSettings(state, port, PROJECT, toy_project.file, extra)
     with (
         api_server(settings) as routes,
-        httpx.Client(base_url=settings.url, timeout=30, trust_env=False) as anonymous,
-        httpx.Client(base_url=settings.url, timeout=30, trust_env=False) as user,
+        httpx.Client(base_url=settings.url, timeout=PATIENCE, trust_env=False) as anonymous,
+        httpx.Client(base_url=settings.url, timeout=PATIENCE, trust_env=False) as user,
     ):
         name, password = login(settings)
         given = user.post("/auth/token", json={"username": name, "password": password})

@@ -20,6 +20,7 @@ import httpx
 
 from ml_tasks.local_stack.airflow import AirflowSettings, write_environment
 from tests.conftest import PROJECT
+from tests.waiting import PATIENCE
 
 _SECONDS = 240
 
@@ -55,7 +56,7 @@ def served(
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def _answers(url: str) -> bool:

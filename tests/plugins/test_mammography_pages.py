@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.pages.toy_project import DAMAGED, FAILED, REJECTED, SCRIPT, SHIPPED
 from tests.plugins.conftest import Server
+from tests.waiting import PATIENCE
 
 RUN = f"/mammography/runs/{quote(FAILED, safe='')}"
 SECRETS = ("config.yaml", "train/model.h5", "evaluate/model.onnx", "champion.json", "logs/x.json")
@@ -21,7 +22,7 @@ SECRETS = ("config.yaml", "train/model.h5", "evaluate/model.onnx", "champion.jso
 def as_written(server: Server, path: str, logged_in: bool = True) -> tuple[int, str]:
     """A request whose path is sent as it stands: httpx would take `..` out of it."""
     url = server.user.base_url
-    connection = HTTPConnection(url.host, url.port or 80, timeout=30)
+    connection = HTTPConnection(url.host, url.port or 80, timeout=PATIENCE)
     headers = {"Authorization": server.user.headers["Authorization"]} if logged_in else {}
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()

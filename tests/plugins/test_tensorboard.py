@@ -23,6 +23,7 @@ from ml_tasks.pages.tensorboard import PATH, Passed, curves, pass_on
 from tests.pages.curves import write_curves
 from tests.pages.toy_project import FAILED
 from tests.plugins.conftest import Server
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,13 @@ def running(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             stderr=output,
             start_new_session=True,
         )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not _runs(server):
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.3)
     yield
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(PATIENCE)
 
 
 def _runs(server: Server) -> list[str]:
@@ -88,13 +89,16 @@ def test_its_page_its_figures_and_its_questions_pass(server: Server, running: No
     assert page.headers["content-security-policy"].endswith(", frame-ancestors 'self'")
     assert server.user.get(f"{PATH}/index.js").status_code == 200
     folder = server.project.run(FAILED).root.name
-    assert f"{folder}/logs/train" in _runs(server)
+    until(lambda: f"{folder}/logs/train" in _runs(server), "the run is not listed")
     asked = {"requests": f'[{{"plugin":"scalars","tag":"epoch_loss","run":"{folder}/logs/train"}}]'}
-    answer = server.user.post(
-        f"{PATH}/experiment/defaultExperimentId/data/plugin/timeseries/timeSeries", data=asked
-    )
-    series = answer.json()[0]["runToSeries"][f"{folder}/logs/train"]
-    assert len(series) == 12
+    address = f"{PATH}/experiment/defaultExperimentId/data/plugin/timeseries/timeSeries"
+
+    def complete() -> bool:
+        """A run is listed before TensorBoard has read its last figure."""
+        (told,) = server.user.post(address, data=asked).json()
+        return len(told.get("runToSeries", {}).get(f"{folder}/logs/train", [])) == 12
+
+    until(complete, "not all 12 figures have come")
 
 
 def test_nobody_sees_it_without_the_login(server: Server, running: None) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from ml_tasks.config_release import ReleaseConfig
 from ml_tasks.errors import ChampionError, RegistryRefused, RegistryUnavailable
-from ml_tasks.local_stack.registry import registry_program
 from ml_tasks.release.registry_api import Manifest, Registry, manifest_url, tag_digest
-from tests.docker.registry_process import RegistryProcess
+from tests.docker.registry_process import RegistryProcess, debians_registry
 from tests.release.registry_server import UNKNOWN, Answer, RegistryServer, holding
 
 DIGEST = "sha256:" + "ab" * 32
@@ -149,8 +148,8 @@ def test_no_login_is_sent_where_it_would_travel_in_the_clear() -> None:
         assert not any(path.startswith("/token") for _, path in server.asked)
 
 
-def test_a_real_registry_without_the_image_says_so(tmp_path: Path, stack_state: Path) -> None:
-    registry = RegistryProcess(registry_program(stack_state), tmp_path)
+def test_a_real_registry_without_the_image_says_so(tmp_path: Path, machine: Path) -> None:
+    registry = RegistryProcess(debians_registry(machine), tmp_path)
     registry.start()
     try:
         release = ReleaseConfig(registry=registry.address, image="toy")

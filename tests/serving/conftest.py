@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.free_ports import free_ports
 from tests.toy_run import make_bundle
 from tests.waiting import PATIENCE
 
 LIMIT = 4 * 1024 * 1024
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def environment_of(release: Path, port: int, settings: dict[str, str]) -> dict[str, str]:
@@ -53,7 +47,7 @@ def served(
     `log` takes both of its streams; `settings` are further MAMMO_ variables, `python` the
     interpreter's arguments where a test changes the service before it starts.
     """
-    port = free_port()
+    port = free_ports(1)[0]
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, *python],

@@ -73,6 +73,13 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     assert "traceback" not in (root / "log").read_text()
 
 
+@pytest.fixture(scope="module")
+def service(service: httpx.Client, log: Path) -> Iterator[httpx.Client]:
+    """The ordinary one, in which nothing goes wrong unforeseen."""
+    yield service
+    assert "traceback" not in log.read_text()
+
+
 def test_a_slow_upload_is_ended(hasty: httpx.Client) -> None:
     with raw(hasty, HEAD % 1000 + b"--x\r\n") as connection:
         told = one_answer(connection)
@@ -94,19 +101,19 @@ def test_bytes_that_trickle_in_do_not_stretch_the_time(hasty: httpx.Client) -> N
     assert told.startswith(b"HTTP/1.1 408 ")
 
 
-def test_more_bytes_than_stated_are_no_part_of_the_request(hasty: httpx.Client) -> None:
+def test_more_bytes_than_stated_are_no_part_of_the_request(service: httpx.Client) -> None:
     body = FILE % phantom(220)
-    with raw(hasty, HEAD % len(body) + body) as connection:
+    with raw(service, HEAD % len(body) + body) as connection:
         assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
         connection.sendall(b"\0 rest that is no HTTP\r\n\r\n")
         told = received(connection)
     assert told.startswith(b"HTTP/1.1 400 ") and b'{"error":"bad_request"' in told
 
 
-def test_fewer_bytes_than_the_form_needs_are_a_bad_request(hasty: httpx.Client) -> None:
+def test_fewer_bytes_than_the_form_needs_are_a_bad_request(service: httpx.Client) -> None:
     body = FILE % phantom(220)
     cut = body[: len(body) // 2]
-    with raw(hasty, HEAD % len(cut) + cut) as connection:
+    with raw(service, HEAD % len(cut) + cut) as connection:
         assert one_answer(connection).startswith(b"HTTP/1.1 400 ")
 
 
@@ -122,20 +129,20 @@ def test_fewer_bytes_than_the_form_needs_are_a_bad_request(hasty: httpx.Client) 
     ],
 )  # fmt: skip
 def test_heads_that_are_wrong_or_endless_are_refused(
-    hasty: httpx.Client, head: bytes, status: bytes
+    service: httpx.Client, head: bytes, status: bytes
 ) -> None:
     try:
-        with raw(hasty, head) as connection:
+        with raw(service, head) as connection:
             told = received(connection)
         assert told.startswith(b"HTTP/1.1 " + status) and b'{"error":"bad_request"' in told
     except ConnectionError:  # an endless one may be cut off while the client still sends
         assert len(head) > HEAD_LIMIT
-    assert hasty.get("/health").status_code == 200
+    assert service.get("/health").status_code == 200
 
 
-def test_a_refused_body_is_read_on_so_that_the_refusal_arrives(hasty: httpx.Client) -> None:
+def test_a_refused_body_is_read_on_so_that_the_refusal_arrives(service: httpx.Client) -> None:
     """A connection closed at once would reset it while the client still sends."""
-    with raw(hasty, HEAD % (LIMIT * 2)) as connection:
+    with raw(service, HEAD % (LIMIT * 2)) as connection:
         for _ in range(LIMIT // 65536 * 2):
             connection.sendall(bytes(65536))
         assert one_answer(connection).startswith(b"HTTP/1.1 413 ")
@@ -143,8 +150,8 @@ def test_a_refused_body_is_read_on_so_that_the_refusal_arrives(hasty: httpx.Clie
         assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_form_of_too_many_fields_is_refused(hasty: httpx.Client) -> None:
-    answer = hasty.post("/v1/predict", files={str(n): (None, b"") for n in range(100)})
+def test_a_form_of_too_many_fields_is_refused(service: httpx.Client) -> None:
+    answer = service.post("/v1/predict", files={str(n): (None, b"") for n in range(100)})
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
 
 

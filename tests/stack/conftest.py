@@ -24,6 +24,7 @@ from tests.stack.running_stack import (
     stop_stack,
 )
 from tests.stack.small_disk import small_disk
+from tests.waiting import PATIENT_SETTINGS
 
 HERE = Path(__file__).parent
 # The default gate wants many test patients; few epochs over few films pass an open one.
@@ -34,7 +35,9 @@ OVERRIDES = {
     **cases({**OPEN_GATE, "gate.min_accuracy": 0}, {}),
     "cleaning.shards": 4,
     "cleaning.workers": 1,
+    **cases(PATIENT_SETTINGS, {}),
 }
+SHARDS = 8  # of the first run: more than the workers take at once, so that a slow one has its part
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,6 +103,6 @@ def no_run_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="package")
 def released(running_stack: RunningStack) -> Released:
     """Sample data, by the whole DAG, to a pushed image."""
-    run_id = running_stack.trigger({})
+    run_id = running_stack.trigger({"shards": SHARDS})
     run = running_stack.finish(run_id)
     return Released(running_stack, run, running_stack.paths(run_id))

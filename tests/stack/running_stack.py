@@ -20,8 +20,8 @@ from ml_tasks.deployment.compose import Compose, docker
 from ml_tasks.deployment.settings_file import change_settings, ensure_settings
 from ml_tasks.local_stack.airflow_api import AirflowApi, DagRun, LogLine, TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.run_paths import RunPaths
+from tests.free_ports import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AIRFLOW_ROLES = (

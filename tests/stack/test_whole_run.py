@@ -14,8 +14,9 @@ from ml_tasks.records import ReleaseRecord, Split, ValidationRecord
 from ml_tasks.release.ledger import read_moves
 from ml_tasks.run_paths import RECORD, RunPaths
 from tests.stack import faults
-from tests.stack.conftest import OVERRIDES, Released
+from tests.stack.conftest import SHARDS, Released
 from tests.stack.served import wait_until_served
+from tests.waiting import PATIENCE
 
 CLEAN = "preprocess.clean"
 # Which service each task must run on; the others are anybody's of the queue default.
@@ -49,7 +50,7 @@ def test_the_shards_spread_over_both_default_workers(
     workers = set(released.stack.containers_by_hostname("worker"))
     assert len(workers) == 2
     shards = [task for task in tasks if task.task_id == CLEAN]
-    assert len(shards) == OVERRIDES["cleaning.shards"]
+    assert len(shards) == SHARDS
     assert {task.hostname for task in shards} == workers
 
 
@@ -110,7 +111,7 @@ def test_the_stacks_own_service_answers_as_the_model_was_evaluated(
     for row in tested[::8]:
         film = {"file": (raw / row.raw).read_bytes()}
         address = f"{released.stack.url('SERVICE_PORT')}/v1/predict"
-        answer = httpx.post(address, files=film, timeout=60, trust_env=False)
+        answer = httpx.post(address, files=film, timeout=PATIENCE, trust_env=False)
         assert answer.status_code == 200, answer.text
         assert answer.json()["model_version"] == version
         (result,) = answer.json()["results"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ml_tasks.local_stack.ports import free_ports
+from tests.free_ports import free_ports
 from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).resolve().parents[2]

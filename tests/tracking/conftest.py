@@ -15,9 +15,9 @@ from ml_tasks.config import Config, PathsConfig
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.mlflow_server import PROCESS, ensure_mlflow
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.tracking.place import QUIET, URI, environment_for_mlflow
 from ml_tasks.tracking.process import register_apart
+from tests.free_ports import free_ports
 from tests.tracking.proxy import Proxy, proxy
 from tests.waiting import PATIENCE
 

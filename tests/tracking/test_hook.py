@@ -13,12 +13,12 @@ import pytest
 from ml_tasks.cli import main
 from ml_tasks.config_tracking import TrackingConfig
 from ml_tasks.errors import MetricError, StageSkipped, TrainingError, TrainingStopped
-from ml_tasks.local_stack.ports import free_ports
 from ml_tasks.records import Decision
 from ml_tasks.sequences import run_stage
 from ml_tasks.tracking.hook import noted
 from ml_tasks.tracking.notes import facts_of, pending_runs
 from ml_tasks.tracking.place import URI, environment_for_mlflow
+from tests.free_ports import free_ports
 from tests.toy_run import ToyRun
 from tests.tracking.conftest import ANSWERS
 from tests.tracking.runs import client_of, noted_runs, told_run
