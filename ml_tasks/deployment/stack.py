@@ -24,7 +24,7 @@ from ml_tasks.deployment.unfinished_restore import refuse_unfinished
 from ml_tasks.deployment.worker_host import is_worker_host, refuse_worker_host, up_workers
 from ml_tasks.errors import StackError
 
-# Found on each machine; an archive's .env may come without them.
+# What `make up` finds on each machine; the .env out of an archive comes without the usual place.
 _OF_A_STACK = ("COMPOSE_PROJECT_NAME", "MAMMO_SHARED", "MAMMO_UID", "DOCKER_GID")
 _LIVE = "mammography.service"  # the label of the containers that deploy_service starts
 _DEPLOYMENT = "mammography_deployment"  # the DAG that does so

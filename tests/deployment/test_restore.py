@@ -16,9 +16,9 @@ import pytest
 from ml_tasks.deployment import kept_volumes, stack
 from ml_tasks.deployment import restore as restoring
 from ml_tasks.deployment.archive import BACKUP, open_archive
-from ml_tasks.deployment.backup import back_up
+from ml_tasks.deployment.backup import SETTINGS_PART, back_up
 from ml_tasks.deployment.restore import restore
-from ml_tasks.deployment.settings_file import change_settings
+from ml_tasks.deployment.settings_file import NAME, change_settings, read_settings
 from ml_tasks.errors import StackError
 from tests.deployment.kept_stack import SECRETS, KeptStack
 from tests.deployment.small_stack import CHECKOUT
@@ -118,11 +118,17 @@ def test_a_service_that_does_not_come_back_is_an_error(kept_stack: KeptStack) ->
 
 
 @pytest.mark.full
-def test_what_is_replaced_is_backed_up_first(kept_stack: KeptStack) -> None:
+@pytest.mark.parametrize("settings", ["its own", "out of the archive"])
+def test_what_is_replaced_is_backed_up_first(kept_stack: KeptStack, settings: str) -> None:
     running = kept_stack.running
     running.sql("airflow", "DELETE FROM kept WHERE n > 10")
-    (running.shared / "releases" / "stray").mkdir()
-    (running.shared / "releases" / "stray" / "file").write_text("since then")
+    if settings != "its own":
+        archive = open_archive(kept_stack.kept.path, BACKUP)
+        (running.project / NAME).write_bytes(b"".join(archive.chunks(SETTINGS_PART)))
+        assert "MAMMO_SHARED" not in read_settings(running.project)
+    stray = running.project / "shared" / "releases" / "stray"
+    stray.mkdir()
+    (stray / "file").write_text("since then")
     folder = kept_stack.kept.path.parent
     before = set(folder.iterdir())
     restore(running.project, kept_stack.kept.path, lambda _: None, replace=True)
