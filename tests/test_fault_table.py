@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests.stack.fault_table import Waits, page, team_waits
-from tests.stack.faults import DEAD_WORKER, RETRY
-from tests.stack.running_stack import CHECKOUT, HEARTBEAT_TIMEOUT, RETRY_SECONDS
+from tests.stack.faults import DEAD_WORKER, QUEUED_AGAIN, RETRY
+from tests.stack.running_stack import CHECKOUT, HEARTBEAT_TIMEOUT, QUEUE_TIMEOUT, RETRY_SECONDS
 
-TEAM = Waits(heartbeat=240, retries={"train": 300}, other=60)
+TEAM = Waits(heartbeat=240, queue=1800, retries={"train": 300}, other=60)
 SHORT = HEARTBEAT_TIMEOUT + RETRY_SECONDS
 
 
@@ -37,6 +37,11 @@ def test_what_waits_for_nothing_takes_as_long_for_a_team() -> None:
     (row,) = rows(measured(12, waits=[]))
     assert row[3:5] == ["12 s", "12 s"]
     assert row[5] == "`tests/x.py::test_y`"
+
+
+def test_what_is_queued_again_is_so_later_for_a_team() -> None:
+    (row,) = rows(measured(QUEUE_TIMEOUT + 9, waits=[QUEUED_AGAIN]))
+    assert row[3:5] == [f"{QUEUE_TIMEOUT + 9} s", "1809 s"]
 
 
 def test_the_newest_measurement_counts() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tests.stack.faults import DEAD_WORKER, RECORDED, RETRY, Fault
-from tests.stack.running_stack import CHECKOUT, HEARTBEAT_TIMEOUT, RETRY_SECONDS
+from tests.stack.faults import DEAD_WORKER, QUEUED_AGAIN, RECORDED, RETRY, Fault
+from tests.stack.running_stack import CHECKOUT, HEARTBEAT_TIMEOUT, QUEUE_TIMEOUT, RETRY_SECONDS
 
 PAGE = CHECKOUT / "docs" / "faults.md"
 HEADER = """# Faults and what comes of them
@@ -23,10 +23,11 @@ ledger, and of an image whose smoke test had passed.
 
 **Only what was measured is listed**: a row stands here once its test has recorded it.
 
-**Time to recovery** is from the fault until the stage went on. It holds two waits that a test makes
-shorter than a team's stack does: a dead worker is noticed after {heartbeat} s (a team's:
-{team_heartbeat} s, `MAMMO_HEARTBEAT_TIMEOUT`), and a retry follows after {retry} s (a team's:
-{other} s, of train {train} s). The column *a team's* has those waits exchanged.
+**Time to recovery** is from the fault until the stage went on. It holds three waits that a test
+makes shorter than a team's stack does: a dead worker is noticed after {heartbeat} s (a team's:
+{team_heartbeat} s, `MAMMO_HEARTBEAT_TIMEOUT`), a retry follows after {retry} s (a team's:
+{other} s, of train {train} s), and what waits for a worker is queued anew after {queue} s (a
+team's: {team_queue} s, `MAMMO_QUEUE_TIMEOUT`), looked for every two minutes. The column *a team's* has those waits exchanged.
 
 | stage | fault | what happened | here | a team's | `.venv/bin/python -m pytest` … |
 |---|---|---|---|---|---|
@@ -39,27 +40,32 @@ from what the tests recorded (`.local/faults.jsonl`).
 
 @dataclass(frozen=True)
 class Waits:
-    """How long a stack waits, in seconds: for a dead worker, and before a retry by stage."""
+    """How long a stack waits, in seconds: for a dead worker, before it queues anew, and before a
+    retry by stage."""
 
     heartbeat: float
+    queue: float
     retries: dict[str, float]
     other: float
 
     def of(self, fault: Fault) -> float:
         """What of a recovery is waiting."""
         retry = self.retries.get(fault.stage, self.other)
-        return self.heartbeat * (DEAD_WORKER in fault.waits) + retry * (RETRY in fault.waits)
+        waits = {DEAD_WORKER: self.heartbeat, QUEUED_AGAIN: self.queue, RETRY: retry}
+        return sum(seconds for wait, seconds in waits.items() if wait in fault.waits)
 
 
-HERE = Waits(HEARTBEAT_TIMEOUT, {}, RETRY_SECONDS)
+HERE = Waits(HEARTBEAT_TIMEOUT, QUEUE_TIMEOUT, {}, RETRY_SECONDS)
 
 
 def team_waits(compose: str, dag: str) -> Waits:
     """A team's, as the stack's file and the retraining's say."""
     (heartbeat,) = re.findall(r"\$\{MAMMO_HEARTBEAT_TIMEOUT:-(\d+)\}", compose)
+    (queue,) = re.findall(r"\$\{MAMMO_QUEUE_TIMEOUT:-(\d+)\}", compose)
     (other,) = re.findall(r'"retry_delay": timedelta\(minutes=(\d+)\)', dag)
     (train,) = re.findall(r"retry_delay=timedelta\(minutes=(\d+)\)", dag)
-    return Waits(float(heartbeat), {"train": 60.0 * int(train)}, 60.0 * int(other))
+    retries = {"train": 60.0 * int(train)}
+    return Waits(float(heartbeat), float(queue), retries, 60.0 * int(other))
 
 
 def page(lines: list[dict[str, Any]], team: Waits) -> str:
@@ -75,6 +81,8 @@ def page(lines: list[dict[str, Any]], team: Waits) -> str:
     header = HEADER.format(
         heartbeat=f"{HERE.heartbeat:g}",
         team_heartbeat=f"{team.heartbeat:g}",
+        queue=f"{HERE.queue:g}",
+        team_queue=f"{team.queue:g}",
         retry=f"{HERE.other:g}",
         other=f"{team.other:g}",
         train=f"{team.retries['train']:g}",

@@ -29,6 +29,7 @@ RECORDED = CHECKOUT / ".local" / "faults.jsonl"
 # What a recovery may wait for that a team's stack does in minutes and a test in seconds.
 DEAD_WORKER = "dead worker noticed"
 RETRY = "retry"
+QUEUED_AGAIN = "queued again"
 POLL_SECONDS = 0.2
 
 
@@ -40,7 +41,7 @@ class Fault:
     fault: str
     happened: str
     seconds: float  # from the fault until the stage went on, or was complete
-    waits: tuple[str, ...] = ()  # DEAD_WORKER, RETRY: what of it a team's settings make longer
+    waits: tuple[str, ...] = ()  # DEAD_WORKER, …: what of it a team's settings make longer
 
 
 def record(fault: Fault) -> None:

@@ -35,7 +35,9 @@ PORTS = (
 # so soon only where workers are killed: elsewhere a busy one would be taken for dead.
 HEARTBEAT_TIMEOUT = 30
 RETRY_SECONDS = 3
-TEAM_HEARTBEAT_TIMEOUT = 240  # MAMMO_HEARTBEAT_TIMEOUT as docker-compose.yaml has it
+QUEUE_TIMEOUT = 30
+# As docker-compose.yaml has MAMMO_HEARTBEAT_TIMEOUT and MAMMO_QUEUE_TIMEOUT.
+TEAM_HEARTBEAT_TIMEOUT, TEAM_QUEUE_TIMEOUT = 240, 1800
 RUN_SECONDS = 2700  # a training on two slow cores takes half of it
 
 
@@ -131,7 +133,16 @@ def kill(container: str) -> None:
 
 def notice_dead_workers_after(running: RunningStack, seconds: int) -> None:
     """Starts the scheduler anew with this patience; runs go on meanwhile."""
-    change_settings(running.project, {"MAMMO_HEARTBEAT_TIMEOUT": str(seconds)})
+    _scheduler_with(running, "MAMMO_HEARTBEAT_TIMEOUT", seconds)
+
+
+def queue_again_after(running: RunningStack, seconds: int) -> None:
+    """The same for what waits in a queue."""
+    _scheduler_with(running, "MAMMO_QUEUE_TIMEOUT", seconds)
+
+
+def _scheduler_with(running: RunningStack, setting: str, seconds: int) -> None:
+    change_settings(running.project, {setting: str(seconds)})
     running.compose.output("up", "--detach", "--no-deps", "scheduler")
 
 

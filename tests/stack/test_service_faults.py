@@ -14,13 +14,19 @@ from ml_tasks.local_stack.airflow_api import TaskInstance
 from ml_tasks.local_stack.demo import DAG_ID
 from tests.counts import cases
 from tests.stack.conftest import Released
-from tests.stack.faults import Fault, record, watched_production
+from tests.stack.faults import QUEUED_AGAIN, Fault, record, watched_production
 from tests.stack.quick_runs import QuickRuns, assert_of_one_run, quick_runs, settings_of, until
-from tests.stack.running_stack import kill
+from tests.stack.running_stack import (
+    QUEUE_TIMEOUT,
+    TEAM_QUEUE_TIMEOUT,
+    kill,
+    queue_again_after,
+)
 
 CLEAN = "preprocess.clean"
 SHARDS = 8  # more than the workers take at once
 RUNNING = ("running", "success")
+_CLI = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli'
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +121,7 @@ def frozen(containers: list[str]) -> Iterator[None]:
 
 def held(run: FaultyRun) -> int:
     """Tasks that wait in the broker for a default worker."""
-    ask = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli llen default'
-    return int(run.quick.stack.compose.exec("redis", ["sh", "-c", ask]))
+    return int(run.quick.stack.compose.exec("redis", ["sh", "-c", f"{_CLI} llen default"]))
 
 
 def postgres_goes(run: FaultyRun) -> None:
@@ -183,3 +188,27 @@ def test_a_run_outlives_its_services(quick: QuickRuns, kills: bool) -> None:
     assert run.shards("success") == SHARDS
     assert_of_one_run(quick.stack.paths(run.run_id))
     assert len([digest for digest in production.seen if digest]) == 2  # the old one, the new one
+
+
+@pytest.mark.full
+def test_what_redis_has_lost_is_queued_again(quick: QuickRuns) -> None:
+    """As by a kill in the moment in which it hands tasks out: no worker has them, nor has Redis."""
+    stack = quick.stack
+    queue_again_after(stack, QUEUE_TIMEOUT)
+    try:
+        run = FaultyRun(quick, quick.trigger(shards=SHARDS), kills=True)
+        until(lambda: run.task("preprocess.plan").state == "success", "the plan of the shards")
+        with frozen(stack.compose.containers("worker")):
+            until(lambda: held(run), "shards to wait in the broker")
+            lost = held(run)
+            stack.compose.exec("redis", ["sh", "-c", f"{_CLI} del default"])
+            moment = time.monotonic()
+        seconds = until(lambda: run.shards("success") == SHARDS, "every shard to end well") - moment
+        happened = f"{lost} shards were queued again, and cleaned in their first try"
+        fault = "Redis has lost what was queued"
+        record(Fault("preprocess.clean", fault, happened, seconds, (QUEUED_AGAIN,)))
+        assert quick.finish(run.run_id).state == "success", quick.states(run.run_id)
+    finally:
+        queue_again_after(stack, TEAM_QUEUE_TIMEOUT)
+    assert set(quick.states(run.run_id).values()) == {("success", 1)}
+    assert_of_one_run(stack.paths(run.run_id))
