@@ -27,7 +27,8 @@ ledger, and of an image whose smoke test had passed.
 makes shorter than a team's stack does: a dead worker is noticed after {heartbeat} s (a team's:
 {team_heartbeat} s, `MAMMO_HEARTBEAT_TIMEOUT`), a retry follows after {retry} s (a team's:
 {other} s, of train {train} s), and what waits for a worker is queued anew after {queue} s (a
-team's: {team_queue} s, `MAMMO_QUEUE_TIMEOUT`), looked for every two minutes. The column *a team's* has those waits exchanged.
+team's: {team_queue} s, `MAMMO_QUEUE_TIMEOUT`), looked for every two minutes. The
+column *a team's* has those waits exchanged.
 
 | stage | fault | what happened | here | a team's | `.venv/bin/python -m pytest` … |
 |---|---|---|---|---|---|
