@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from ml_tasks.deployment.compose import Compose, docker
+from ml_tasks.deployment.say import Say
 
 SERVICES = {"gpu": "gpu-worker", "cpu": "cpu-worker", "metrics": "prometheus"}
 TRAINS = ("gpu", "cpu")
@@ -23,8 +24,8 @@ def profiles(settings: Mapping[str, str]) -> tuple[str, ...]:
     return (*named, "gpu" if "nvidia" in runtimes else "cpu")
 
 
-def end_others(compose: Compose) -> list[str]:
-    """Ends the services of profiles that are not chosen any more, and gives their names.
+def end_unchosen(compose: Compose, say: Say) -> None:
+    """Ends the services of profiles that are not chosen any more, and says so.
 
     Compose takes none of them for orphans: without this, the CPU's stand-in would go on to take
     trainings beside the GPU that came later.
@@ -39,4 +40,5 @@ def end_others(compose: Compose) -> list[str]:
             docker("stop", "--time", str(_GRACE), container)
             docker("rm", container)
         ended += [service] * bool(containers)
-    return ended
+    if ended:
+        say(f"ended, for its profile is not chosen any more: {', '.join(ended)}")

@@ -61,8 +61,8 @@ _VOLUMES = (
 # The services whose volumes are filled: worker holds the logs.
 _FILLED = ("postgres", "registry", "mlflow", "worker")
 _WORK = ".restoring"  # on the shared volume
-# Airflow would wait for a week for what it had handed to the Redis of then; without the number that
-# it has there, it queues it again.
+# Airflow would wait for what it had handed to the Redis of then until it queues it anew
+# (MAMMO_QUEUE_TIMEOUT); without the number that it has there, it does so at once.
 _QUEUE_AGAIN = "UPDATE task_instance SET external_executor_id = NULL WHERE state = 'queued'"
 # Airflow asks no DAG whether it is paused before it tells people that a run is late, or that a task
 # that ran then has no heartbeat. Airflow before 3.2 marks no deadline.

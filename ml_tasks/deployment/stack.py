@@ -10,7 +10,7 @@ from ml_tasks.deployment.health import wait_until_healthy
 from ml_tasks.deployment.lost_settings import refuse_lost_settings
 from ml_tasks.deployment.mounted_files import outdated_services
 from ml_tasks.deployment.needed_images import ensure_images, images_of
-from ml_tasks.deployment.profiles import end_others, profiles
+from ml_tasks.deployment.profiles import end_unchosen, profiles
 from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import (
     NAME,
@@ -62,8 +62,7 @@ def up(project: Path, say: Say) -> None:
     ensure_images(project, images_of(compose.profiles), say)
     say(f"starting the stack {compose.name} (profiles {', '.join(compose.profiles)})")
     begin = time.monotonic()
-    if ended := end_others(compose):
-        say(f"ended, for its profile is not chosen any more: {', '.join(ended)}")
+    end_unchosen(compose, say)
     compose.run("up", "--detach", "--remove-orphans")
     if outdated := outdated_services(compose):
         say(f"restarted, for a file that was changed since: {', '.join(outdated)}")
@@ -95,7 +94,7 @@ def down(project: Path, say: Say) -> None:
     for container in found:
         docker("stop", "--time", "10", container)
         docker("rm", container)
-    end_others(compose)
+    end_unchosen(compose, say)
     compose.run("down", "--remove-orphans")
     say("the stack is down; its data are kept")
 

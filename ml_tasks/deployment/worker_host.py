@@ -8,7 +8,7 @@ from pathlib import Path
 from ml_tasks.deployment.compose import Compose
 from ml_tasks.deployment.health import wait_until_healthy
 from ml_tasks.deployment.needed_images import ensure_images
-from ml_tasks.deployment.profiles import SERVICES, TRAINS, end_others, profiles
+from ml_tasks.deployment.profiles import SERVICES, TRAINS, end_unchosen, profiles
 from ml_tasks.deployment.say import Say
 from ml_tasks.deployment.settings_file import NAME, SECRETS
 from ml_tasks.deployment.shared_volume import CONFIG
@@ -51,8 +51,7 @@ def up_workers(project: Path, settings: Mapping[str, str], say: Say) -> None:
     service = SERVICES[kind]
     ensure_images(project, [f"mammography-{kind}"], say)
     say(f"starting {service} for the stack of {settings[_MAIN]}, and nothing else")
-    if ended := end_others(compose):
-        say(f"ended, for its profile is not chosen any more: {', '.join(ended)}")
+    end_unchosen(compose, say)
     compose.run("up", "--detach", "--no-deps", service)
     wait_until_healthy(compose, service=service)
     say(f"{service} is healthy, and takes what waits in the queue gpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from ml_tasks.local_stack.airflow_api import DagRun
@@ -60,24 +61,21 @@ def test_the_form_explains_its_fields_and_starts_the_run_it_describes(
     undisturbed(window, read)
 
 
-def test_the_log_of_train_reads_like_a_training(
-    window: BrowserContext, airflow: LocalAirflow, sample_run: EndedRun, shot: Shot
+@pytest.mark.parametrize(
+    ("task", "words"), [("train", "epoch 3/3: loss"), ("gate", "PASSED the gate: accuracy")]
+)
+def test_the_log_of_a_task_reads_like_its_stage(
+    window: BrowserContext,
+    airflow: LocalAirflow,
+    sample_run: EndedRun,
+    shot: Shot,
+    task: str,
+    words: str,
 ) -> None:
     def read(page: Page) -> None:
-        _open_task(page, airflow, sample_run.run.dag_run_id, "train")
-        expect(page.locator("body")).to_contain_text("epoch 3/3: loss")
-        shot(page, "train")
-
-    undisturbed(window, read)
-
-
-def test_the_log_of_gate_ends_with_the_verdict(
-    window: BrowserContext, airflow: LocalAirflow, sample_run: EndedRun, shot: Shot
-) -> None:
-    def read(page: Page) -> None:
-        _open_task(page, airflow, sample_run.run.dag_run_id, "gate")
-        expect(page.locator("body")).to_contain_text("PASSED the gate: accuracy")
-        shot(page, "gate")
+        _open_task(page, airflow, sample_run.run.dag_run_id, task)
+        expect(page.locator("body")).to_contain_text(words)
+        shot(page, task)
 
     undisturbed(window, read)
 

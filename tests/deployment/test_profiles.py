@@ -76,9 +76,12 @@ def test_the_stand_in_ends_when_the_gpu_came(
 ) -> None:
     """Compose leaves it running; it would train beside the GPU, in the image of then."""
     compose = Compose(tmp_path, {"COMPOSE_PROJECT_NAME": _name(tmp_path)}, ("gpu", "metrics"))
-    assert profiles.end_others(compose) == ["cpu-worker"]
+    said: list[str] = []
+    profiles.end_unchosen(compose, said.append)
+    assert said == ["ended, for its profile is not chosen any more: cpu-worker"]
     assert _left(engine, tmp_path) == {running[each].id for each in ("gpu-worker", "worker")}
-    assert profiles.end_others(compose) == []
+    profiles.end_unchosen(compose, said.append)
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("verb", ["down", "up on a box"])

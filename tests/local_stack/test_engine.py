@@ -14,6 +14,15 @@ from ml_tasks.local_stack import processes
 from ml_tasks.local_stack.engine import Engine, ensure_engine, ping, start_dockerd, stop_engine
 
 
+@pytest.fixture
+def dockerd(engine_place: Engine) -> None:
+    """The program, which tests may start beside the running engine."""
+    if os.geteuid() != 0:
+        pytest.skip("starting dockerd needs root")
+    if shutil.which("dockerd") is None:
+        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
+
+
 def test_skip_docker_is_a_reason(tmp_path: Path) -> None:
     found = ensure_engine(tmp_path, {"SKIP_DOCKER": "1"})
     assert found.host is None
@@ -37,12 +46,9 @@ def test_the_running_engine_is_used(engine_place: Engine, tmp_path: Path) -> Non
     assert said == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
 def test_an_engine_of_our_own_is_started_and_ended(
-    engine_place: Engine, short_folder: Path, tmp_path: Path
+    dockerd: None, short_folder: Path, tmp_path: Path
 ) -> None:
-    if shutil.which("dockerd") is None:
-        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
     host = _second_engine(tmp_path, short_folder)
     assert ping(host) is None
     started = processes.running(tmp_path, engines.DOCKERD)
@@ -52,13 +58,10 @@ def test_an_engine_of_our_own_is_started_and_ended(
     assert ping(host) is not None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
 def test_a_crash_on_torn_data_is_named_with_its_remedy(
-    engine_place: Engine, short_folder: Path, tmp_path: Path
+    dockerd: None, short_folder: Path, tmp_path: Path
 ) -> None:
     """As after a kill in the middle of a write: the pages behind the head are not yet there."""
-    if shutil.which("dockerd") is None:
-        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
     _second_engine(tmp_path, short_folder)
     stop_engine(tmp_path, lambda _: None)
     with (short_folder / "root/network/files/local-kv.db").open("r+b") as networks:
@@ -71,10 +74,7 @@ def test_a_crash_on_torn_data_is_named_with_its_remedy(
     assert processes.listed(tmp_path) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="starting dockerd needs root")
-def test_an_engine_that_cannot_start_quotes_its_log(engine_place: Engine, tmp_path: Path) -> None:
-    if shutil.which("dockerd") is None:
-        pytest.skip("dockerd is not on this machine (the engine is elsewhere)")
+def test_an_engine_that_cannot_start_quotes_its_log(dockerd: None, tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"(?s)dockerd did not come up.*no-such-option"):
         start_dockerd(tmp_path, f"unix://{tmp_path}/docker.sock", ["--no-such-option"])
     assert processes.listed(tmp_path) == []
